@@ -1,4 +1,4 @@
-"""Allow-lists and ceilings of requests, by which the backend's owner limits what clients may spend."""
+"""Allow-lists and limits with which the backend's owner restricts what clients may request and spend."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,12 +14,7 @@ from tasks.settings.settings import Settings
 
 
 class Ceilings:
-    """The allow-lists and ceilings. A request may always use the values of the worker's own settings.
-
-    Args:
-        settings: Hearth's, which the worker shares.
-        api: the allow-lists and ceilings.
-    """
+    """The allow-lists and limits. A request may always use the values of the worker's own settings."""
 
     def __init__(self, settings: Settings, api: ApiSettings) -> None:
         self._settings = settings
@@ -30,7 +25,7 @@ class Ceilings:
         """Check the options of a request before its document is received.
 
         Raises:
-            InputError: one is too large, or not allowed.
+            InputError: an option is too large, or not allowed.
         """
         if job.backend is not None and job.backend not in self._backends:
             raise _not_allowed("backend", job.backend.value, "API_BACKENDS")
@@ -60,7 +55,7 @@ class Ceilings:
         """Check how many pages a request reads.
 
         Raises:
-            LimitError: they are too many.
+            LimitError: there are too many pages.
         """
         if pages > self._api.max_pages:
             raise LimitError(
@@ -69,7 +64,7 @@ class Ceilings:
             )
 
     def with_budget(self, job: Job) -> Job:
-        """Return the job with a budget, on which the equality of requests does not depend."""
+        """Return the job with a budget, which does not count when requests are compared."""
         return job if job.max_usd is not None else job.model_copy(update={"max_usd": self._api.max_usd})
 
     def _allows(self, model: str) -> bool:
@@ -79,12 +74,12 @@ class Ceilings:
 
     @cached_property
     def _own(self) -> frozenset[str]:
-        """The models that are used if a request names none."""
+        """The models that are used when a request names none."""
         return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
 
     def _defaults(self) -> Iterator[str]:
         for name in set(self._backends) - {BackendName.AUTO}:
-            with suppress(InputError):  # a setting of it is missing, which a request for it reports
+            with suppress(InputError):  # the backend lacks a setting, which a request for it reports
                 yield BACKENDS[name](self._settings).default_model
 
 

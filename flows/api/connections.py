@@ -1,7 +1,7 @@
 """Limits of HTTP connections: their number, the time for a request's head, and the time to read a response.
 
-Uvicorn has no time limit for the head of a request, nor for what a client sends after its response; and it counts idle
-connections like active ones, so that a few hundred of them lock all others out.
+Uvicorn has no time limit for the head of a request, nor for data that a client sends after its response. It counts idle
+connections like active ones, so a few hundred of them lock all others out.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ _SLOW = {"detail": "The head of the request did not arrive in time (API_HEADER_S
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that is closed if it takes too long to send a request or to read a response.
+    """A connection that is closed if the client takes too long to send a request or to read a response.
 
-    A subclass sets the limits, since uvicorn creates the instances.
+    A subclass sets the limits, because uvicorn creates the instances.
     """
 
     most: int
@@ -65,7 +65,7 @@ class LimitedProtocol(H11Protocol):
         self._watch()
 
     def pause_writing(self) -> None:
-        """Give a client some time to read its response."""
+        """Limit the time for which a client may leave its response unread."""
         super().pause_writing()
         if self._read_timer is None:
             self._read_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
@@ -82,11 +82,11 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def head_deadline(self) -> float:
-        """When the next request must have arrived."""
+        """Time at which the head of the next request must have arrived, on the loop's clock."""
         return self._head_timer.when() if self._head_timer is not None else float("inf")
 
     def _watch(self) -> None:
-        """Run the timer while no request is being served, whatever the client sends meanwhile."""
+        """Run the timer while no request is being served, even if the client sends other data."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_head_timer()
         elif self._head_timer is None and not self.transport.is_closing():

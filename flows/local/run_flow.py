@@ -90,7 +90,7 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
             "The pages stored so far are kept: run again when it is back."
         ) from None
     except asyncio.CancelledError:
-        if termination.came:
+        if termination.arrived:
             raise TerminationSignal(signal.SIGTERM) from None
         raise
     except Pause:

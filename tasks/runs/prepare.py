@@ -10,8 +10,9 @@ from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.page_ranges import select_pages
 from tasks.core.paths import parse_path
-from tasks.documents.pdf import inspect_document, password_from, select_pages
+from tasks.documents.pdf import inspect_document, password_from
 from tasks.inference.api import Api
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import find_profile

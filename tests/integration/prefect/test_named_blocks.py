@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.orchestrator.blocks import resolved
+from flows.orchestrator.blocks import resolve_output
 from tasks.core.errors import InputError
 from tasks.core.jobs import Job
 from tests.support.commands import ROOT, Hearth
@@ -67,10 +67,10 @@ def test_a_secret_that_is_not_there_is_told(hearth: Hearth, tmp_path: Path):
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        ({"output_block": "slack-webhook/nobody"}, "slack-webhook/nobody is no place for results"),
+        ({"output_block": "slack-webhook/nobody"}, "slack-webhook/nobody cannot hold results"),
         ({"output_block": "s3-bucket/a", "output": "/b"}, "Name one of them"),
     ],
 )
 async def test_a_block_that_is_no_place_and_a_second_place_are_refused(names: dict[str, str], why: str):
     with pytest.raises(InputError, match=why):
-        await resolved(Job(document="a.pdf", **names))
+        await resolve_output(Job(document="a.pdf", **names))

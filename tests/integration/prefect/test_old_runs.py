@@ -93,7 +93,7 @@ async def test_finished_runs_go_but_the_last_and_what_still_runs_and_what_is_oth
 
 
 async def test_more_than_go_in_one_request_go(client: PrefectClient, runs: Runs, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.orchestrator.old_runs._AT_ONCE", 2)
+    monkeypatch.setattr("flows.orchestrator.old_runs.DELETED_AT_ONCE", 2)
     for _ in range(6):
         runs.run(OURS, "RUNNING", "COMPLETED")
     assert await delete_old_runs(client, [OURS], days=0) == 5

@@ -53,7 +53,7 @@ def test_ctrl_c_is_cancelled_and_exits_with_130(
     assert process.returncode == 130, err
     (run,) = runs_named(prefect, f"interrupted-{command}")
     assert (run["state_type"], run["state_name"]) == ("CANCELLED", "Cancelled")
-    assert "pages stored so far stand" in run["state"]["message"]
+    assert "pages stored so far are kept" in run["state"]["message"]
 
 
 class TestRefused:

@@ -150,7 +150,7 @@ def test_retry_of_a_run_that_failed_goes_on(prefect: Processes, tmp_path: Path, 
     prefect.kill("engine")
     failed = prefect.ended(run)
     assert failed["state_name"] == "Failed"
-    assert "The pages stored so far stand" in failed["state"]["message"]
+    assert "The pages stored so far are kept" in failed["state"]["message"]
     known = texts(pages(output))
     prefect.start("engine")
     prefect.let_go()

@@ -26,7 +26,7 @@ NEXT_CENTURY = 4_102_444_800.0  # 2100-01-01, in seconds since the epoch
 @pytest.fixture
 def deployed(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server on which idle-shutdown is deployed and no worker runs it."""
-    monkeypatch.setattr("flows.engine.shutdown_schedule._SECONDS", PATIENCE)
+    monkeypatch.setattr("flows.engine.shutdown_schedule.SCHEDULE_SECONDS", PATIENCE)
     flow, name = DEPLOYMENT.split("/")
     made = prefect.ask("POST", "flows/", json={"name": flow}).json()["id"]
     made = prefect.ask("POST", "deployments/", json={"name": name, "flow_id": made}).json()["id"]

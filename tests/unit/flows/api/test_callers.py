@@ -12,7 +12,7 @@ import pytest
 
 from flows.api.addresses import resolve_webhook
 from flows.api.app import create_app
-from flows.api.prefect_state import Status
+from flows.api.prefect_state import PrefectCalls, Status
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.signature import SIGNATURE_HEADER, sign, verify
@@ -90,7 +90,7 @@ async def test_private_networks_can_be_allowed_but_not_metadata_services(url: st
 async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, address: str, host: str, code: int):
     app = create_app(Settings(), ApiSettings(directory=tmp_path))
     app.state.service = SimpleNamespace(
-        api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, SimpleNamespace(), PATIENCE)
+        api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE))
     )
 
     async def at_address(scope, receive, send) -> None:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from prefect.states import Completed, Running, State
 
 from flows.api.followed import Followed, Seen
-from flows.api.records import Record, format_ranges, parse_ranges
+from flows.api.prefect_state import PrefectCalls
+from flows.api.records import Record
 from flows.api.runs import Runs
 from flows.api.sse import events
 from tasks.core.errors import FailureReason, InputError
+from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tests.support.waiting import PATIENCE
@@ -52,7 +54,7 @@ class Worker:
         self.store = ResultStore(directory)
         self.store.prepare()
         record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
-        self.run = Followed(record, self, PATIENCE)
+        self.run = Followed(record, PrefectCalls(self, PATIENCE))
 
     def page(self, number: int, status: PageStatus = PageStatus.READ, seconds: float = 1.0) -> None:
         self.store.write_page(
@@ -124,15 +126,15 @@ def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp
     run = uuid4()
     facts = {"id": str(run), "sha256": "", "pages": "1", "output": str(tmp_path), "created": "2026-01-01T00:00:00Z"}
     (tmp_path / f"{run}.json").write_text(json.dumps(facts))
-    record = Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(run).record
+    record = Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(run).record
     assert (record.id, record.run) == (run, run)
 
 
 def test_a_run_is_known_after_a_restart(tmp_path: Path):
     record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
-    Runs(tmp_path, SimpleNamespace(), PATIENCE).store(record)
-    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(record.id).record == record
-    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(uuid4()) is None
+    Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).store(record)
+    assert Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(record.id).record == record
+    assert Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(uuid4()) is None
 
 
 async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -81,7 +81,7 @@ async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatc
 
 async def test_a_refused_form_frees_its_limits_at_once(api: Application, pdf: bytes):
     response = await api.client.post("/documents", files={"file": b"%PDF-" * 20_000, "other": ("b.pdf", pdf)})
-    assert (response.status_code, api.service.limits.incoming, api.service.limits.uploads) == (422, 0, 0)
+    assert (response.status_code, api.service.limits.incoming, api.service.limits.open["uploads"]) == (422, 0, 0)
 
 
 async def test_names_of_one_document_count_once_on_disk(api: Application, pdf: bytes):

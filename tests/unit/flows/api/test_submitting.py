@@ -57,7 +57,7 @@ async def test_a_request_becomes_one_run_even_if_the_backend_dies_before_it_reco
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.api.accepted.Accepted.submitted", fail)
+        patched.setattr("flows.api.accepted.Accepted.record_submitted", fail)
         async with serving(kept, prefect) as client:
             request = await accepted(client, pdf, force=True)
             await until_async(lambda: prefect.runs)

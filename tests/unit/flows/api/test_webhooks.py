@@ -14,6 +14,7 @@ import pytest
 from prefect.states import Completed
 
 from flows.api import webhooks as module
+from flows.api.prefect_state import PrefectCalls
 from flows.api.records import Record
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
@@ -73,7 +74,7 @@ class Sending:
             webhook_private=True,
             prefect_seconds=PATIENCE,
         )
-        self.runs = Runs(directory / "runs", self, PATIENCE)
+        self.runs = Runs(directory / "runs", PrefectCalls(self, PATIENCE))
         self.webhooks = Webhooks(directory / "webhooks", self.runs, self.settings)
 
     async def read_flow_runs(self, *, flow_run_filter, **_: object) -> list[SimpleNamespace]:
@@ -147,7 +148,7 @@ async def test_who_waits_for_the_next_attempt_holds_up_nobody(sending: Sending, 
         pass
     sending.ended(*[gone.url] * 200)
     async with sending.webhooks:
-        await until_async(lambda: len(sending.webhooks._sending) == 200)
+        await until_async(lambda: len(sending.webhooks.sending) == 200)
         sending.ended(quick.url)
         await until_async(lambda: quick.received)
 

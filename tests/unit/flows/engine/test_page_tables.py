@@ -27,7 +27,7 @@ async def ended_block(numbers: tuple[int, ...], failed: tuple[int, ...]) -> Any:
 
     for number in numbers:
         block.begin(number, page, lambda: None)
-    await block.ended()
+    await block.wait_ended()
     return block.state()
 
 

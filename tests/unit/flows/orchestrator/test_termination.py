@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prefect.exceptions import TerminationSignal
 
-from flows.orchestrator.termination import ended_by_sigterm
+from flows.orchestrator.termination import cancel_on_sigterm
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ async def sent_in_another_task() -> BaseException | None:
 
 
 async def run(given_back: list[str]) -> None:
-    with ended_by_sigterm():
+    with cancel_on_sigterm():
         try:
             assert isinstance(await sent_in_another_task(), TerminationSignal)  # and so it is lost
             await asyncio.sleep(30)
@@ -62,7 +62,7 @@ async def test_a_run_that_is_being_cancelled_is_not_cancelled_again(worker: None
     given_back: list[str] = []
 
     async def giving_back() -> None:
-        with ended_by_sigterm():
+        with cancel_on_sigterm():
             try:
                 await asyncio.sleep(30)
             finally:
@@ -78,13 +78,13 @@ async def test_a_run_that_is_being_cancelled_is_not_cancelled_again(worker: None
 
 
 async def test_afterwards_nothing_is_heard_any_more(worker: None):
-    with ended_by_sigterm():
+    with cancel_on_sigterm():
         pass
     assert signal.set_wakeup_fd(-1) == -1
     assert isinstance(await sent_in_another_task(), TerminationSignal)
 
 
 async def test_a_command_has_its_own_way():
-    with ended_by_sigterm():
+    with cancel_on_sigterm():
         assert isinstance(await sent_in_another_task(), TerminationSignal)
         await asyncio.sleep(0.05)
