@@ -90,11 +90,7 @@ TheRun = Annotated[Followed, Depends(run_of)]
 async def authorize(
     request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> None:
-    """Check that the client may use the API.
-
-    Raises:
-        HTTPException: 401 or 403, it may not.
-    """
+    """Raise HTTPException 401 or 403 if the client may not use the API."""
     token = (await service_of(request)).api.token
     if token is None:
         # Only this machine can connect to loopback, and no page in its browser can do so under another host name.

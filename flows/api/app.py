@@ -30,11 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:
-    """Return the application, with settings of Hearth and of the API that are read from the environment if None.
-
-    Raises:
-        InputError: a setting is wrong.
-    """
+    """Return the application; settings that are None are read from the environment, or InputError is raised."""
     settings, api = settings or load_settings(), api or load_api_settings()
 
     @asynccontextmanager

@@ -22,11 +22,7 @@ class Ceilings:
         self._backends = (settings.backend, *api.backends)
 
     def check(self, job: Job) -> None:
-        """Check the options of a request before its document is received.
-
-        Raises:
-            InputError: an option is too large, or not allowed.
-        """
+        """Raise InputError if an option of a request is too large, or not allowed."""
         if job.backend is not None and job.backend not in self._backends:
             raise _not_allowed("backend", job.backend.value, "API_BACKENDS")
         if job.model is not None and not self._allows(job.model):
@@ -52,11 +48,7 @@ class Ceilings:
             )
 
     def check_pages(self, pages: int) -> None:
-        """Check how many pages a request reads.
-
-        Raises:
-            LimitError: there are too many pages.
-        """
+        """Raise LimitError if a request is for too many pages."""
         if pages > self._api.max_pages:
             raise LimitError(
                 f"The request is for {pages} pages; the limit is {self._api.max_pages} (API_MAX_PAGES). "

@@ -83,8 +83,10 @@ class PrefectCalls:
                 while True:
                     try:
                         return await request()
-                    except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                        if not _is_transient(error):
+                    except httpx.TransportError:
+                        pass
+                    except PrefectHTTPStatusError as error:
+                        if error.response.status_code not in _TRANSIENT:
                             raise
                     await asyncio.sleep(RETRY_SECONDS)
         except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
@@ -136,10 +138,6 @@ class PrefectCalls:
         except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
             return ["prefect"]
         return []
-
-
-def _is_transient(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
-    return isinstance(error, httpx.TransportError) or error.response.status_code in _TRANSIENT
 
 
 def is_over(state: State[Any] | None) -> bool:

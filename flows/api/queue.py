@@ -7,6 +7,7 @@ writer at a time. The queue survives a restart. Of several processes that share 
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Self
 from uuid import UUID
@@ -72,17 +73,14 @@ class Queue:
                     _log.error("The queue failed (%s) and continues.", type(error).__name__)
                     succeeded = False
                 pause = POLL_SECONDS if succeeded else min(2 * pause, LONGEST_PAUSE)
-                await self._wait(pause, until_more=succeeded)
+                if succeeded:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._more.wait(), pause)
+                else:
+                    await asyncio.sleep(pause)
         finally:
             if lock is not None:
                 lock.release()
-
-    async def _wait(self, seconds: float, *, until_more: bool) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await (self._more.wait() if until_more else asyncio.Event().wait())
-        except TimeoutError:
-            pass
 
     async def _round(self) -> bool:
         """Submit what is due, oldest first, and return whether Prefect responded."""

@@ -17,7 +17,6 @@ from flows.api.posting import Post, unless_client_leaves
 from flows.api.prefect_state import STATES_PER_REQUEST, Status, is_over, status_of
 from flows.api.retention import delete_run
 from flows.api.run_index import Position
-from flows.api.service import Service
 from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, option_parameters
 from tasks.core.errors import InputError
@@ -187,20 +186,16 @@ async def get_documents(
 )
 async def cancel_document(run: TheRun, service: TheService) -> Response:
     """Cancel a run, for all who have posted it, or remove it from the queue. Stored pages are kept."""
-    if not is_over(await run.state(fresh=True)):
-        await _cancel(run, service)
+    ended = is_over(await run.state(fresh=True))
+    if not ended and not await asyncio.to_thread(service.accepted.withdraw, run.record):
+        run.refresh()
+        if run.record.run is not None:
+            await service.prefect.cancel(run.record.run)
     state = await run.state(fresh=True)
     status = status_of(state)
     if is_over(state) and status is not Status.CANCELLED:
         raise HTTPException(409, f"The run has ended ({status}): there is nothing to cancel.")
     return JSONResponse(await run.view(state), 200 if is_over(state) else 202)
-
-
-async def _cancel(run: Followed, service: Service) -> None:
-    if not await asyncio.to_thread(service.accepted.withdraw, run.record):
-        run.refresh()
-        if run.record.run is not None:
-            await service.prefect.cancel(run.record.run)
 
 
 @documents.delete("/{document}", status_code=204, responses=refusals(404, 409))

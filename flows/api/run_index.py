@@ -35,11 +35,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse what `str` wrote.
-
-        Raises:
-            InputError: the text has another format.
-        """
+        """Parse what `str` returned; raise InputError if the text has another format."""
         created, _, identity = text.partition("-")
         try:
             position = cls(int(created, 16), UUID(identity))

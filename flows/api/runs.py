@@ -18,10 +18,17 @@ _FOLLOWED = 256
 
 
 class Runs:
-    """The runs of this backend, a small file each in an existing directory, so that they survive a restart."""
+    """The runs of this backend, a small file each in an existing directory, so that they survive a restart.
+
+    Attributes:
+        index: finds runs.
+        record: reads the record of a request; None if there is none.
+        queued: states of the requests that are not flow runs yet.
+    """
 
     def __init__(self, directory: Path, prefect: PrefectCalls) -> None:
         self.index = RunIndex(directory)
+        self.record = self.index.record
         self.queued = Queued(self.record)
         self._prefect = prefect
         self._followed: OrderedDict[UUID, Followed] = OrderedDict()
@@ -30,10 +37,6 @@ class Runs:
         """Store a record in place of an earlier one of the same request."""
         self.index.add(record)
         write_whole(self.index.path(record.id), record.model_dump_json(exclude_defaults=True))
-
-    def record(self, request: UUID) -> Record | None:
-        """Return the record of a request; None if there is none."""
-        return self.index.record(request)
 
     def follow(self, request: UUID) -> Followed | None:
         """Return the run of a request; None if there is none, or it was deleted."""
@@ -49,11 +52,7 @@ class Runs:
         return followed
 
     async def states(self, requests: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
-        """Return the states of up to `STATES_PER_REQUEST` requests; None for those without a record or a flow run.
-
-        Raises:
-            ServerError: Prefect does not respond.
-        """
+        """Return the states of up to `STATES_PER_REQUEST` requests; None for those without a record or a flow run."""
         records = await asyncio.to_thread(lambda: {request: self.record(request) for request in requests})
         runs = [record.run for record in records.values() if record is not None and record.run is not None]
         states = await self._prefect.states(runs) if runs else {}

@@ -71,11 +71,7 @@ def option_parameters() -> list[dict[str, Any]]:
 
 
 def parse_options(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
-    """Return the options of query parameters and form fields; the job's document is set later.
-
-    Raises:
-        InputError: an option is wrong, unknown or repeated.
-    """
+    """Return the options of query parameters and form fields, or raise InputError; the document is set later."""
     values: dict[str, str] = {}
     for name, value in query:
         if name in values:
@@ -118,15 +114,12 @@ class Upload:
         self._path.unlink(missing_ok=True)
 
     async def receive(self, chunks: AsyncIterator[bytes], content_length: str | None, other_bytes: int = 0) -> None:
-        """Write the document to the temporary file.
+        """Write the document to the temporary file; raise LimitError if it is, or will be, too large.
 
         Args:
             chunks: the document.
             content_length: the request's header, if it has one.
             other_bytes: most bytes of the body that are not the document's.
-
-        Raises:
-            LimitError: the document is, or will be, too large.
         """
         size = int(content_length) if content_length is not None and content_length.isdecimal() else 0
         self._check_size(size - other_bytes)
@@ -140,11 +133,7 @@ class Upload:
         await asyncio.to_thread(os.fsync, self._file.fileno())
 
     async def inspect(self, job: Job) -> tuple[Document, tuple[int, ...]]:
-        """Return the document and the pages to read.
-
-        Raises:
-            HearthError: the document cannot be read with the job's options.
-        """
+        """Return the document and the pages to read; raise HearthError if the job's options do not allow it."""
         try:
             await asyncio.to_thread(choose_setup, job, self._settings)  # in a thread: it may call AWS
             password = password_from(job.password_env)

@@ -78,11 +78,7 @@ class Webhooks:
         self._receiver_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def check(self, url: str) -> None:
-        """Check that webhooks may be sent to a URL.
-
-        Raises:
-            InputError: they may not be sent there.
-        """
+        """Raise InputError if webhooks may not be sent to a URL."""
         if not self._secret:
             raise InputError("This backend sends no webhooks: it has no API_WEBHOOK_SECRET to sign them with.")
         await resolve_webhook(url, private=self._private)

@@ -56,11 +56,7 @@ class Block:
         await self._begun.wait()
 
     async def wait_ended(self) -> None:
-        """Wait until all its pages have ended.
-
-        Raises:
-            HearthError: the run cannot go on; raised as soon as a page meets the error.
-        """
+        """Wait until all its pages have ended, or raise the first HearthError that ends the run."""
         await asyncio.shield(self._end)
 
     def cancel_pages(self, _running: asyncio.Task[None]) -> None:

@@ -28,26 +28,20 @@ _POOL_BUDGET_SECONDS = 15.0
 """How often the spending of all runs is checked: that takes calls to the cloud."""
 
 
-class ServerGroup:
+class ServerGroup(RunContext):
     """As many servers of a backend as the pages of one run are worth. Use as an async context manager.
 
     Pages begin when the first server is warm; the others join it. A server that fails or goes away is replaced if
     possible.
 
     Attributes:
-        servers: the warm servers.
-        limiter: admits as many pages at once as the servers have slots; it is closed when a budget is spent.
-        work: the loop on which pages are read.
-        costs: the servers' costs, and who observes their use.
         metrics: a listener to the pages that are read on them.
         stopped: the reason why no more pages begin; empty while they do.
     """
 
     def __init__(self, backend: Backend, requirements: ServerRequirements, settings: Settings) -> None:
+        super().__init__()
         self._backend, self._requirements, self._settings = backend, requirements, settings
-        self._context = context = RunContext()
-        self.servers, self.limiter = context.servers, context.limiter
-        self.work, self.costs = context.work, context.costs
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
         pool = settings.ec2.pool if backend.name in ON_AWS else backend.name.value
@@ -65,9 +59,7 @@ class ServerGroup:
         with subscribe(self.metrics.hear):
             supervisors = [
                 asyncio.create_task(
-                    ServerSupervisor(
-                        self._backend, self._requirements, machines // count, self._settings, self._context
-                    ).run()
+                    ServerSupervisor(self._backend, self._requirements, machines // count, self._settings, self).run()
                 )
                 for _ in range(count)
             ]
@@ -99,12 +91,8 @@ class ServerGroup:
         return machines
 
     async def ready(self) -> None:
-        """Wait until a server is warm.
-
-        Raises:
-            UnavailableError: no server gets warm.
-        """
-        await asyncio.shield(self._context.ready)
+        """Wait until a server is warm; raise UnavailableError if none gets warm."""
+        await asyncio.shield(self.first_warm)
         await self._check_budget()  # starting the server may have cost all of it
 
     async def _watch_budget(self) -> None:
@@ -149,8 +137,8 @@ class ServerGroup:
         if first is None:
             return
         why = first
-        if not self._context.ready.done():
-            self._context.ready.set_exception(why)
+        if not self.first_warm.done():
+            self.first_warm.set_exception(why)
         await self.work.run(lambda: self.servers.end(why))
 
 

@@ -66,14 +66,14 @@ class RunContext:
         limiter: limits how many pages are open at once; it follows the servers' slots.
         work: the loop on which pages are read.
         costs: the servers' costs, and who observes their use.
-        ready: done when the first server is warm, or it is certain that none will be.
+        first_warm: done when the first server is warm, or it is certain that none will be.
     """
 
     servers: Servers = field(default_factory=Servers)
     limiter: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(_AHEAD))
     work: WorkLoop = field(default_factory=WorkLoop)
     costs: CostTracker = field(default_factory=CostTracker)
-    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    first_warm: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ServerSupervisor:
@@ -151,11 +151,7 @@ class ServerSupervisor:
             raise (UnavailableError if allocation.started else type(error))(message) from None
 
     async def _serve(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Have pages read on a warm server until it goes away; pages in flight on it may end.
-
-        Raises:
-            UnavailableError: the server failed.
-        """
+        """Have pages read on a warm server until it fails or goes away; pages in flight on it may end."""
         context = self._context
         if context.servers.any_left and context.servers.digest != warmth.digest:
             model = self._requirements.request.model
@@ -165,8 +161,8 @@ class ServerSupervisor:
             context.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
             context.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
-            if not context.ready.done():
-                context.ready.set_result(None)
+            if not context.first_warm.done():
+                context.first_warm.set_result(None)
             failed = asyncio.wrap_future(server.failure)
             going = asyncio.create_task(allocation.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}

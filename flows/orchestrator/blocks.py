@@ -45,11 +45,7 @@ async def resolve_output(request: Request) -> Request:
 
 
 async def password_of(job: Job) -> str | None:
-    """Return the password in the Secret block that a job names; None if it names none.
-
-    Raises:
-        InputError: there is no such block, or it holds no password.
-    """
+    """Return the password in the Secret block that a job names; None if it names none."""
     if not job.password_block:
         return None
     password = (await _load(Secret, job.password_block.removeprefix("secret/"))).get()

@@ -22,11 +22,7 @@ _QUIET_POLLS = 3
 
 
 async def find_run(client: PrefectClient, name: str) -> FlowRun:
-    """Return the newest run with an id, a name or the beginning of a name; `LAST` is the last run that read documents.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the newest run with an id, a name or the beginning of one; `LAST` is the last run that read documents."""
     if name == LAST:
         started = {"start_time": {"is_null_": False}}
         if run := await _newest(client, started, ["process-document", "process-batch"]):

@@ -53,7 +53,11 @@ async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
     for run in await _read(client, pool, due):
         if run.run_count == 0:  # a run that has begun and awaits its retry is not replaced by a later one
             by_deployment[run.deployment_id].append(run)
-    missed = [run for runs in by_deployment.values() for run in sorted(runs, key=_expected)[:-1]]
+    missed = [
+        run
+        for runs in by_deployment.values()
+        for run in sorted(runs, key=lambda run: run.expected_start_time or late)[:-1]
+    ]
     for run in missed:
         message = "No worker was running when it was due, and a later run does its work."
         await client.set_flow_run_state(run.id, Cancelled(message=message))
@@ -100,7 +104,3 @@ async def _read(client: PrefectClient, pool: str, matching: dict[str, Any]) -> l
         runs += page
         if len(page) < _AT_ONCE:
             return runs
-
-
-def _expected(run: FlowRun) -> datetime:
-    return run.expected_start_time or datetime.min.replace(tzinfo=UTC)

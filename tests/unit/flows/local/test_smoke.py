@@ -78,7 +78,7 @@ def run(deployment: Deployment, reader: Reader, *, work_seconds: float = 600.0) 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(smoke, "PAUSE_SECONDS", 0.0)
 
 
 def failing(error: Exception, times: int = 1_000) -> Callable[[], None]:
