@@ -19,7 +19,7 @@ from flows.engine.outcomes import batch_state, final_state
 from flows.engine.shard_runs import ShardRuns, merge_reports
 from flows.orchestrator.blocks import resolve_output
 from flows.orchestrator.ephemeral import secure_ephemeral_server
-from flows.orchestrator.late_ends import delete_end, store_end
+from flows.orchestrator.late_ends import on_recorded, store_end
 from flows.orchestrator.pausing import run_began
 from flows.orchestrator.result_json import RESULT_JSON
 from flows.ui.artifacts import show_report
@@ -58,8 +58,8 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     persist_result=True,
     result_serializer=RESULT_JSON,
-    on_completion=[delete_end],
-    on_failure=[delete_end],
+    on_completion=[on_recorded],
+    on_failure=[on_recorded],
 )
 async def process_batch(batch: Batch) -> State[BatchResult]:
     """Read all documents of a batch that are new or have changed, on the same servers.

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from flows.engine.document import read_document
 from flows.engine.outcomes import document_state, final_state
 from flows.orchestrator.ephemeral import secure_ephemeral_server
-from flows.orchestrator.late_ends import delete_end
+from flows.orchestrator.late_ends import on_recorded
 from flows.orchestrator.pausing import run_began, until_paused
 from flows.orchestrator.result_json import RESULT_JSON
 from tasks.core.jobs import Job
@@ -31,8 +31,8 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     persist_result=True,
     result_serializer=RESULT_JSON,
-    on_completion=[delete_end],
-    on_failure=[delete_end],
+    on_completion=[on_recorded],
+    on_failure=[on_recorded],
 )
 async def process_document(job: Job) -> State[DocumentResult]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-from flows.api.records import Locks, Record, read_model, write_whole
+from flows.api.records import Record, read_model, write_whole
 from flows.api.runs import Runs
 from flows.api.uploads import safe_filename
 from flows.orchestrator.trigger import RunRequest, generation_of
 from tasks.core.jobs import Document, Frozen, Job
+from tasks.core.private import make_directory
 from tasks.results.store import results_directory
 from tasks.storage.file_locks import FileLock, take_exclusive
 
@@ -73,10 +74,11 @@ class Accepted:
     Each method waits for the disk, and for others that change the same request.
     """
 
-    def __init__(self, directory: Path, runs: Runs, locks: Locks) -> None:
+    def __init__(self, directory: Path, runs: Runs) -> None:
         self.directory = directory
         self._runs = runs
-        self._locks = locks
+        self._locks = directory.parent / "locks"
+        make_directory(self._locks)
 
     def add(self, request: Request, after: Record | None) -> bool:
         """Store a request, and return True, unless an equal one was stored after the one that the caller knows."""
@@ -91,10 +93,6 @@ class Accepted:
     def is_waiting(self, request: UUID) -> bool:
         """Return whether a request is in the queue."""
         return self._path(request).exists()
-
-    def waiting(self) -> list[Request]:
-        """Return the requests in the queue, oldest first."""
-        return requests_in(self.directory)
 
     def record_submitted(self, request: Request, run: FlowRun) -> bool:
         """Record the flow run of a request, and return True unless the request was withdrawn meanwhile."""
@@ -134,8 +132,15 @@ class Accepted:
     def _path(self, request: UUID) -> Path:
         return self.directory / f"{request}.json"
 
+    def document_lock(self, sha256: str) -> Path:
+        """Return the lock that posts of a document share, and that its deletion takes exclusively.
+
+        Several documents have the same lock, so that there are few files.
+        """
+        return self._locks / sha256[:3]
+
     def _lock(self, sha256: str) -> FileLock:
-        return take_exclusive(self._locks.of_requests(sha256))
+        return take_exclusive(self._locks / f"{sha256[:3]}.requests")
 
 
 def requests_in(directory: Path) -> list[Request]:

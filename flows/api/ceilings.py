@@ -1,6 +1,5 @@
 """Allow-lists and limits with which the backend's owner restricts what clients may request and spend."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -67,12 +66,13 @@ class Ceilings:
     @cached_property
     def _own(self) -> frozenset[str]:
         """The models that are used when a request names none."""
-        return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
-
-    def _defaults(self) -> Iterator[str]:
+        if self._settings.model:
+            return frozenset({canonical_name(self._settings.model)})
+        models: set[str] = set()
         for name in set(self._backends) - {BackendName.AUTO}:
             with suppress(InputError):  # the backend lacks a setting, which a request for it reports
-                yield BACKENDS[name](self._settings).default_model
+                models.add(canonical_name(BACKENDS[name](self._settings).default_model))
+        return frozenset(models)
 
 
 def _not_allowed(name: str, value: str, setting: str) -> InputError:

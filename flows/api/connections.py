@@ -9,13 +9,17 @@ import json
 from typing import Any
 
 import h11
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+from starlette.responses import JSONResponse
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 UNREAD_SECONDS = 60.0
 _CLOSING_SECONDS = 5.0
-_BUSY = {"detail": "Too many connections are open (API_CONNECTIONS). Send the request again later."}
+_BUSY = JSONResponse(
+    {"detail": "Too many connections are open (API_CONNECTIONS). Send the request again later."},
+    503,
+    {"Retry-After": "10", "Connection": "close"},
+)
 _SLOW = {"detail": "The head of the request did not arrive in time (API_HEADER_SECONDS). Send it again."}
 
 
@@ -46,7 +50,7 @@ class LimitedProtocol(H11Protocol):
         elif len(self.connections) > 2 * self.most:
             transport.abort()
         else:
-            self.app = _busy
+            self.app = _BUSY
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers of a closed connection."""
@@ -112,12 +116,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def limited_protocol(most: int, head_seconds: float) -> type[LimitedProtocol]:
-    """Return the protocol with its limits.
-
-    Args:
-        most: parallel connections.
-        head_seconds: time from a connection or a response to the end of the next request's head.
-    """
+    """Return the protocol with limits of parallel connections, and of the time until a request's head is complete."""
     return type("Limited", (LimitedProtocol,), {"most": most, "head_seconds": head_seconds})
 
 
@@ -125,10 +124,3 @@ def _response(status: int, reason: str, content: dict[str, str]) -> bytes:
     body = json.dumps(content).encode()
     head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}Connection: close\r\n\r\n".encode() + body
-
-
-async def _busy(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    del scope, receive
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"10"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(_BUSY).encode(), "more_body": False})

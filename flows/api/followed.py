@@ -117,13 +117,8 @@ class Followed:
         if not request.cancelled():
             request.exception()  # marks it as retrieved, even if no caller waits for it any more
 
-    def failed(self, *, ended: bool) -> list[int]:
-        """Return the failed pages, without those of an earlier run that this run may read again."""
-        pages = self.pages.items()
-        return sorted(n for n, seen in pages if seen.status is PageStatus.FAILED and self.is_final(n, ended))
-
-    def is_final(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
-        """Return whether this run will not read a stored page again."""
+    def is_final(self, number: int, *, ended: bool) -> bool:
+        """Return whether this run will not read a stored page again; it may do so if an earlier run failed at it."""
         seen = self.pages[number]
         return ended or seen.status is not PageStatus.FAILED or seen.finished_at >= self.record.created
 
@@ -132,7 +127,7 @@ class Followed:
         ended = is_over(state)
         await self.look(fresh=ended)
         manifest = await asyncio.to_thread(self.store.manifest) if ended else None
-        final = [number for number in self.pages if self.is_final(number, ended)]
+        final = [number for number in self.pages if self.is_final(number, ended=ended)]
         statuses = [self.pages[number].status for number in final]
         return {
             **list_view(self.record, status_of(state)),
@@ -142,7 +137,7 @@ class Followed:
                 "done": len(final),
                 "read": statuses.count(PageStatus.READ),
                 "blank": statuses.count(PageStatus.BLANK),
-                "failed": self.failed(ended=ended),
+                "failed": sorted(number for number in final if self.pages[number].status is PageStatus.FAILED),
             },
             **_cost(manifest, self.record.run),
         }

@@ -30,7 +30,7 @@ class Limits:
     Attributes:
         open: number of uploads and of streams that are open.
         incoming: bytes that open uploads have received.
-        stored: bytes on disk.
+        stored: bytes on disk, when they were measured last, and of documents that were kept since.
     """
 
     def __init__(self, api: ApiSettings) -> None:
@@ -45,7 +45,14 @@ class Limits:
     async def measured(self) -> AsyncIterator[None]:
         """Measure the bytes on disk periodically."""
         seconds = await self.measure()
-        measuring = asyncio.create_task(self._keep_measuring(seconds))
+
+        async def measure() -> None:
+            nonlocal seconds
+            while True:
+                await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
+                seconds = await self.measure()
+
+        measuring = asyncio.create_task(measure())
         try:
             yield
         finally:
@@ -101,10 +108,6 @@ class Limits:
         finally:
             self.incoming -= received
 
-    def add_stored(self, size: int) -> None:
-        """Count a document that was kept, until the next measurement."""
-        self.stored += size
-
     def _late_message(self, deadline: float) -> str:
         if time.monotonic() < deadline:
             return f"No data arrived for {SILENT_SECONDS:g} s. Send the document again."
@@ -116,11 +119,6 @@ class Limits:
                 f"There is no room for the document: the backend stores {self.stored / 1e9:.3g} GB of at most "
                 f"{self._api.disk_gb:g} GB (API_DISK_GB). Delete runs that nobody needs."
             )
-
-    async def _keep_measuring(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
-            seconds = await self.measure()
 
     async def measure(self) -> float:
         """Measure the bytes on disk, and return how long that took, in seconds."""

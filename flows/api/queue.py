@@ -14,7 +14,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-from flows.api.accepted import Accepted, Request
+from flows.api.accepted import Accepted, Request, requests_in
 from flows.api.prefect_state import PrefectCalls, RefusedError
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import runs_of, trigger
@@ -75,7 +75,8 @@ class Queue:
                 pause = POLL_SECONDS if succeeded else min(2 * pause, LONGEST_PAUSE)
                 if succeeded:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._more.wait(), pause)
+                        async with asyncio.timeout(pause):  # not `wait_for`, which may lose a cancellation
+                            await self._more.wait()
                 else:
                     await asyncio.sleep(pause)
         finally:
@@ -84,7 +85,7 @@ class Queue:
 
     async def _round(self) -> bool:
         """Submit what is due, oldest first, and return whether Prefect responded."""
-        waiting = await asyncio.to_thread(self._accepted.waiting)
+        waiting = await asyncio.to_thread(requests_in, self._accepted.directory)
         for request in waiting:
             if self._not_before.get(request.id, 0.0) > time.monotonic():
                 continue

@@ -1,4 +1,4 @@
-"""Records of the HTTP API's runs, each a small file that is written durably, and locks of documents."""
+"""Records of the HTTP API's runs, each a small file that is written durably."""
 
 import os
 import uuid
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tasks.core.jobs import Frozen
 from tasks.core.page_ranges import parse_ranges
-from tasks.core.private import create_file, make_directory
+from tasks.core.private import create_file
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -82,19 +82,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class Locks:
-    """The locks of an API_DIRECTORY, by a document's sha256. Several documents share a lock, so there are few files."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "locks"
-        make_directory(self._directory)
-
-    def of_document(self, sha256: str) -> Path:
-        """Return the lock that posts of a document share, and that its deletion takes exclusively."""
-        return self._directory / sha256[:3]
-
-    def of_requests(self, sha256: str) -> Path:
-        """Return the lock for short changes of records and queued requests for a document."""
-        return self._directory / f"{sha256[:3]}.requests"

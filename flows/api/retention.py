@@ -41,7 +41,7 @@ async def delete_run(run: Followed, service: Service) -> None:
 
 
 def _delete(record: Record, service: Service) -> None:
-    lock = try_exclusive(service.locks.of_document(record.sha256))
+    lock = try_exclusive(service.accepted.document_lock(record.sha256))
     if lock is None:
         raise HTTPException(409, "The document is being posted. Delete the run again in a moment.")
     with lock:

@@ -17,7 +17,7 @@ from flows.api.followed import Followed
 from flows.api.limits import Limits
 from flows.api.prefect_state import PrefectCalls, is_over
 from flows.api.queue import Queue
-from flows.api.records import Locks, Record, write_whole
+from flows.api.records import Record, write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Posted, Upload, clear_leftovers
@@ -44,7 +44,6 @@ class Service:
     prefect: PrefectCalls
     runs: Runs
     webhooks: Webhooks
-    locks: Locks
     accepted: Accepted
     queue: Queue
     limits: Limits
@@ -56,11 +55,10 @@ class Service:
         """Start the queue and the webhooks of API_DIRECTORY, over a Prefect server."""
         for name in FOLDERS:
             make_directory(api.directory / name)
-        locks = Locks(api.directory)
         clear_leftovers(api.directory / "documents")
         prefect = PrefectCalls(client, api.prefect_seconds)
         runs = Runs(api.directory / "runs", prefect)
-        accepted = Accepted(api.directory / "queue", runs, locks)
+        accepted = Accepted(api.directory / "queue", runs)
         limits = Limits(api)
         async with (
             limits.measured(),
@@ -68,7 +66,7 @@ class Service:
             Webhooks(api.directory / "webhooks", runs, api) as webhooks,
         ):
             ceilings = Ceilings(settings, api)
-            yield cls(settings, api, prefect, runs, webhooks, locks, accepted, queue, limits, ceilings)
+            yield cls(settings, api, prefect, runs, webhooks, accepted, queue, limits, ceilings)
 
     async def accept(self, posted: Posted, upload: Upload) -> Followed:
         """Keep a document that was received, and queue the request; if an equal one has a run, return that.
@@ -80,10 +78,10 @@ class Service:
             document, numbers = await upload.inspect(posted.job)
         self.ceilings.check_pages(len(numbers))
         # Under this lock, nobody deletes the document while its run is created.
-        with await asyncio.to_thread(take_shared, self.locks.of_document(upload.sha256)):
+        with await asyncio.to_thread(take_shared, self.accepted.document_lock(upload.sha256)):
             path = await asyncio.to_thread(upload.keep, posted.filename)
             if upload.is_new:
-                self.limits.add_stored(document.size)
+                self.limits.stored += document.size
             key = request_key(posted.job, upload.sha256)
             paths = {"document": str(path), "output": str(self.api.directory / "results" / key[:32])}
             request = Request(

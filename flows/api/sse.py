@@ -50,7 +50,7 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
         new: list[int] = []
         if (run.changes, ended) != seen:
             seen = (run.changes, ended)
-            new = sorted(n for n in run.pages if n not in known and run.is_final(n, ended))
+            new = sorted(n for n in run.pages if n not in known and run.is_final(n, ended=ended))
             known.update(new)
         for number in new:
             # Only the last of several has an id: a client that leaves before it receives all of them again.

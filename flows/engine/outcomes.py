@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.orchestrator.late_ends import delete_earlier_end, store_end
+from flows.orchestrator.late_ends import delete_end, store_end
 from flows.orchestrator.run_events import ProgressEvents, emit_left
 from flows.orchestrator.termination import cancel_if_interrupted, cancel_on_sigterm
 from flows.ui.artifacts import log_to_run
@@ -37,7 +37,7 @@ async def final_state(body: Awaitable[State[T]]) -> State[T]:
         Pause: the run was paused; Prefect resumes it.
     """
     escape_logs()
-    delete_earlier_end()
+    delete_end(flow_run.id)  # of an earlier attempt
     with cancel_on_sigterm() as terminated, subscribe(log_to_run), subscribe(ProgressEvents()):
         async with cancel_if_interrupted(terminated):
             if flow_run.ui_url:

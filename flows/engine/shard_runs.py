@@ -33,8 +33,6 @@ from tasks.storage.files import StoragePath
 DEPLOYMENT = "process-batch/on-demand"
 _LOOK_SECONDS = 2.0
 
-Read = Callable[[Shard], Awaitable[Report]]
-
 
 @dataclass
 class ShardRuns:
@@ -53,7 +51,7 @@ class ShardRuns:
     output: StoragePath
     began: datetime
     since: datetime
-    read_here: Read
+    read_here: Callable[[Shard], Awaitable[Report]]
     index: Callable[[], DocumentIndex]
     _waiting: dict[UUID, Shard] = field(default_factory=dict)
 

@@ -25,7 +25,7 @@ from tasks.ollama.address import free_port
 from tasks.settings.settings import Settings
 
 NAME = "prefect-"
-_PORT = 4200
+DEFAULT_PORT = 4200
 # For busy machines; a server that fails is noticed sooner.
 _DEADLINE_SECONDS = 600.0
 _RESPONSE_SECONDS = 5.0
@@ -217,7 +217,7 @@ def _same_server(url: str, other: str) -> bool:
 def choose_port(home: Path) -> int:
     """Return port 4200 if it is free, else the last one, else any free port."""
     last = remembered_port(home)
-    return next((port for port in (_PORT, last) if port is not None and not _is_used(port)), None) or free_port()
+    return next((port for port in (DEFAULT_PORT, last) if port is not None and not _is_used(port)), None) or free_port()
 
 
 def _is_used(port: int | None) -> bool:

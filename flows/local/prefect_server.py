@@ -48,11 +48,6 @@ class PrefectApi:
     own: OwnServer | None
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def returns(self) -> bool:
-        """Whether a server that does not answer is being started again."""
-        return self.own is not None and not self.lost.is_set()
-
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that uses the API."""
         if self.own is None:
@@ -84,12 +79,8 @@ async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
     """
     configured = get_current_settings().api.url
     own = await _own(configured, settings)
-    if own is None:
-        api = PrefectApi(str(configured), None)
-        changed = {}
-    else:
-        api = PrefectApi(own.api, own)
-        changed = {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
+    api = PrefectApi(str(configured) if own is None else own.api, own)
+    changed = {} if own is None else {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
     try:
         with temporary_settings(changed, restore_defaults=[PREFECT_API_KEY] if changed else []):
             keeping = asyncio.create_task(_keep(api, settings))

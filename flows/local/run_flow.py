@@ -70,14 +70,10 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     marks = RunMarks()
     termination = Termination()
 
-    def observe(event: Event) -> None:
-        termination.catch()
-        marks.observe(event)
-
     try:
         async with prefect_api(settings) as api:
             emit(Progress("starting the run"))
-            with subscribe(observe):
+            with subscribe(lambda _: termination.catch()), subscribe(marks.observe):
                 outcome = await wait_for_outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
     except _UNREACHABLE as error:
         raise ServerError(
@@ -138,7 +134,8 @@ async def wait_for_outcome(
         latest = time.monotonic() + RECORDED_SECONDS
         while not run.done() and time.monotonic() < latest:
             await asyncio.wait({run}, timeout=POLL_SECONDS)
-            if not (run.done() or api.returns or await prefect_answers()):
+            restarting = api.own is not None and not api.lost.is_set()
+            if not (run.done() or restarting or await prefect_answers()):
                 break
     except asyncio.CancelledError:
         await _interrupt(run, marks)

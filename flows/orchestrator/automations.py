@@ -134,11 +134,7 @@ async def define_automations(client: PrefectClient, options: AutomationOptions) 
 async def apply_automations(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
     """Create, update and delete Hearth's automations until Prefect has these and no others, and return the changes.
 
-    An automation that a person disabled stays disabled.
-
-    Args:
-        client: Prefect's API.
-        automations: from `define_automations`; if empty, all that Hearth created are deleted.
+    An automation that a person disabled stays disabled. Without `automations`, all of Hearth's are deleted.
     """
     changes: list[tuple[str, Change]] = []
     present = {known.name: known for known in await client.read_automations() if known.name.startswith(_PREFIX)}

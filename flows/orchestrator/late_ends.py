@@ -55,14 +55,16 @@ def store_end(state: S) -> S:
     return state
 
 
-def delete_earlier_end() -> None:
-    """Delete the state that an earlier attempt of this run has stored."""
-    _delete(str(this_run.id))
-
-
-def delete_end(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def on_recorded(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Delete the stored state of a run, because Prefect has recorded it: a hook of the flows."""
-    _delete(str(flow_run.id))
+    delete_end(str(flow_run.id))
+
+
+def delete_end(run: str | None) -> None:
+    """Delete the stored state of a run."""
+    with suppress(OSError):
+        _path(load_settings().home, str(run)).unlink(missing_ok=True)
+    release_lock(str(run))
 
 
 async def deliver(home: Path, api: str) -> None:
@@ -90,12 +92,6 @@ def undelivered(home: Path, api: str) -> list[Path]:
             if alone and json.loads(path.read_text())["api"] == api:
                 files.append(path)
     return files
-
-
-def _delete(run: str) -> None:
-    with suppress(OSError):
-        _path(load_settings().home, run).unlink(missing_ok=True)
-    release_lock(run)
 
 
 def release_lock(run: str) -> None:

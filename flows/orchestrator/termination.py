@@ -32,8 +32,7 @@ _SECONDS = 10.0
 async def cancel_if_interrupted(terminated: Callable[[], bool]) -> AsyncIterator[None]:
     """Set the state of a run that is interrupted in the body to Cancelled; Prefect itself would set it to Crashed.
 
-    Args:
-        terminated: returns whether SIGTERM ended a worker's run, whose state Prefect sets itself.
+    It does nothing if `terminated` returns that SIGTERM ended a worker's run: then Prefect sets the state itself.
     """
     try:
         yield

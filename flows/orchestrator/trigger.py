@@ -27,11 +27,9 @@ _GENERATIONS = 100
 
 
 def request_key(job: Job, content: str) -> str:
-    """Return a key that equal requests share, 64 hex digits.
+    """Return a key of 64 hex digits that requests share if they have equal options and documents.
 
-    Args:
-        job: what to read; its `document` and `output` are ignored.
-        content: identifies the document's bytes, such as their sha256.
+    `content` identifies the document's bytes, such as their sha256; the job's `document` and `output` are ignored.
     """
     return run_key(content, job.model_dump(mode="json", exclude={"document", "output"}))
 

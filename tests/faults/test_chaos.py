@@ -67,7 +67,7 @@ def test_kinds_that_are_left_out_are_not_in_the_schedule():
 
 
 def test_a_process_that_is_left_over_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chaos_judge, "_GOING_S", 0.3)
+    monkeypatch.setattr(chaos_judge, "GOING_S", 0.3)
     assert list(chaos_judge.left_over(tmp_path)) == []
     environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment) as process:

@@ -35,7 +35,7 @@ def status(ec2: Hearth) -> list[dict[str, Any]]:
 
 def lease(machine: str, holder: str) -> None:
     async def take() -> None:
-        opened = await open_pool(backend()._settings)
+        opened = await open_pool(backend().settings)
         assert await opened.records.take(machine, Lease(holder, 2, 9e9))
 
     asyncio.run(take())

@@ -34,7 +34,7 @@ def killed_at(aws: AwsFront, call: int, when: Literal["before", "after"], change
 
 async def swept(machines: Machines) -> None:
     """Sweep as the deployment does, until nothing is running."""
-    pool = await open_pool(crash_run.backend()._settings)
+    pool = await open_pool(crash_run.backend().settings)
 
     async def sweep() -> bool:
         for machine in await pool.machines():

@@ -24,7 +24,7 @@ UNKNOWN = (
 def unknown_profile(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> capacity.Rule:
     """SIMULATED: EC2's answer while IAM has not told it of a profile."""
     monkeypatch.setitem(capacity.MESSAGES, "InvalidParameterValue", UNKNOWN)
-    monkeypatch.setattr("tasks.backends.ec2.acquire._CAPACITY_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.backends.ec2.acquire.CAPACITY_PAUSE_SECONDS", 0.05)
     return aws.capacity.none(code="InvalidParameterValue")
 
 
@@ -43,7 +43,7 @@ async def test_it_is_asked_for_again_until_ec2_knows_it(
 async def test_after_three_minutes_it_is_no_passing_matter(
     aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tasks.backends.ec2.acquire._UNSETTLED_SECONDS", 0.2)
+    monkeypatch.setattr("tasks.backends.ec2.acquire.UNSETTLED_SECONDS", 0.2)
     with pytest.raises(CloudError, match=r"instance profile.*Run `hearth infra up ec2`"):
         await acquired(capacity_seconds=36_000)
 

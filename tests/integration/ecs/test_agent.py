@@ -106,4 +106,4 @@ def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[
     [("2026-11-24T10:00:00.1Z", 0), ("2026-11-24T10:00:00+01:00", 3600), ("2026-11-24T10:00:00.12-05:30", -19_800)],
 )
 def test_times_are_read_as_go_writes_them(moment: str, offset: float):
-    assert program._offset(moment) == offset
+    assert program.utc_offset(moment) == offset

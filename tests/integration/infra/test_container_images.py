@@ -124,7 +124,7 @@ class TestTrigger:
         settings = Settings(output="s3://inbox/results", trigger=TriggerSettings(bucket="inbox", image=IMAGE))
         stack = open_deployment(StackName.LAMBDA, settings, Options(), "us-east-1")
         with pytest.raises(RequestError, match="does not exist in ECR"):
-            trigger.up(cloud.aws, stack._stack(), cloud.listen, poll_seconds=POLL)  # type: ignore[attr-defined]
+            trigger.up(cloud.aws, stack.stack(), cloud.listen, poll_seconds=POLL)  # type: ignore[attr-defined]
         assert ("cloudformation", "CreateStack") not in cloud.calls
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from hypothesis import given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from infra_scripts.machine import aws as machine_aws
 from infra_scripts.machine import gpu, metrics
 from tasks.leasing.lease import Lease
-from tasks.leasing.leases import _lease_value as written_lease
+from tasks.leasing.leases import lease_value as written_lease
 from tasks.metrics import names
 from tests.support.infra.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
 from tests.support.waiting import PATIENCE, until
@@ -113,12 +114,12 @@ class TestNvidiaSmi:
     def test_one_that_hangs_is_given_up_and_no_other_is_started_beside_it(
         self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(gpu, "_SECONDS", PATIENCE)
+        monkeypatch.setattr(gpu, "RESPONSE_SECONDS", PATIENCE)
         monkeypatch.setattr(gpu, "hung", [])
         starts = around.directory / "starts"
         nvidia_smi(around, f"echo start >> {starts}; exec sleep 36000")
         with monkeypatch.context() as stuck:
-            stuck.setattr(gpu, "_SECONDS", 0.5)
+            stuck.setattr(gpu, "RESPONSE_SECONDS", 0.5)
             stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
             assert gpu.gpus() == []
             assert gpu.gpus() == []
@@ -155,7 +156,9 @@ class TestProgram:
         nvidia_smi(around, "echo 75, 9216, 15360, 61")
         measure(around)
         until(lambda: sent(around))
-        shape = boto3.Session()._session.get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
+        shape = (
+            botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
+        )
         report = ParamValidator().validate(sent(around)[0], shape)
         assert not report.has_errors(), report.generate_report()
 

@@ -70,7 +70,7 @@ def no_alarms(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     for operation in ("CreateStack", "UpdateStack"):
         cloud.on("provide-client-params", operation, strip)
     monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: cloud.aws)
-    monkeypatch.setattr("flows.stacks.monitoring._POLL_SECONDS", 0.02)
+    monkeypatch.setattr("flows.stacks.monitoring.POLL_SECONDS", 0.02)
     return cloud
 
 

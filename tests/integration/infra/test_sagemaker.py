@@ -84,7 +84,7 @@ class TestOnMoto:
     def test_an_endpoint_that_is_left_is_named_with_what_it_does(self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         found = {"EndpointStatus": "InService"}
-        monkeypatch.setattr(deploy, "_endpoint", lambda *_: found)  # SCRIPTED: moto deletes at once
+        monkeypatch.setattr(deploy, "find_endpoint", lambda *_: found)  # SCRIPTED: moto deletes at once
         with pytest.raises(LeftoverError, match=r"InService.*cost money") as error:
             deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
         assert error.value.left == ("endpoint hearth-default (InService), whose instances cost money",)

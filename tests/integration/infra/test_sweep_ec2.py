@@ -80,7 +80,7 @@ def test_a_machine_that_was_stopped_for_long_ends_with_its_disk(cloud: Cloud, lo
 def test_where_ec2_does_not_say_when_it_stopped_the_first_look_counts(
     cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sweep, "_AT", sweep.re.compile("never"))
+    monkeypatch.setattr(sweep, "STOP_TIME", sweep.re.compile("never"))
     stopped = machine(cloud)
     assert look(10) == []
     assert look(10 + KEEP_HOURS - 1) == []
@@ -120,7 +120,7 @@ def test_of_a_run_that_comes_between_look_and_end_and_the_end_the_run_wins(
 
 
 def test_no_run_gets_a_machine_that_is_being_ended(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sweep, "_detached_disks", lambda *_: ())
+    monkeypatch.setattr(sweep, "detached_disks", lambda *_: ())
     stopped = machine(cloud)
     look(0)
     look(KEEP_HOURS + 1)

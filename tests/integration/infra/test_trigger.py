@@ -38,7 +38,7 @@ def trigger(output: str = "s3://inbox/results", **changed: Any) -> Any:
 
 
 def stack(output: str = "s3://inbox/results", **changed: Any) -> TriggerStack:
-    return trigger(output, **changed)._stack()
+    return trigger(output, **changed).stack()
 
 
 def values(output: str = "s3://inbox/results", **changed: Any) -> dict[str, str]:
@@ -210,7 +210,7 @@ class TestOnMoto:
         assert deploy.status(made.aws, stack()).state is None
 
     def test_what_runs_is_not_taken_down_unasked(self, made: Cloud, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(deploy, "_tasks", lambda *_: ["arn:aws:ecs:us-east-1:1:task/c/t"])  # moto runs none
+        monkeypatch.setattr(deploy, "running_tasks", lambda *_: ["arn:aws:ecs:us-east-1:1:task/c/t"])  # moto runs none
         with pytest.raises(InUseError, match="--force"):
             deploy.down(made.aws, stack(), made.listen, force=False)
         assert deploy.status(made.aws, stack()).state == "CREATE_COMPLETE"

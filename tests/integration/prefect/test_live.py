@@ -68,7 +68,7 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     monkeypatch.setattr(flows.ui.artifacts, "acreate_markdown_artifact", taking.create)
     monkeypatch.setattr(flows.ui.artifacts, "get_client", client)
     _limited(monkeypatch, PATIENCE)
-    monkeypatch.setattr(flows.ui.live_artifacts, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(flows.ui.live_artifacts, "TICK_SECONDS", 0.01)
     return taking
 
 
@@ -103,7 +103,7 @@ async def test_ten_thousand_pages_at_once_make_a_handful_of_calls_and_no_table(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch
 ):
     live = Live("Report 7", Settings())
-    _seldom(monkeypatch, live._progress, live._slots)
+    _seldom(monkeypatch, live.progress, live.slots)
     await read(live, 10_000)
     assert prefect.data["progress"] == 100.0
     assert prefect.calls.total() <= 4
@@ -118,8 +118,8 @@ def _seldom(monkeypatch: pytest.MonkeyPatch, *artifacts: flows.ui.artifacts.Arti
 
 async def test_progress_moves_while_pages_are_read(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.0)
-    _seldom(monkeypatch, live._pages, live._slots)
+    monkeypatch.setattr(live.progress, "seconds", 0.0)
+    _seldom(monkeypatch, live.pages, live.slots)
     await read(live, 5, after=lambda number: until(lambda: prefect.calls["progress"] >= number))
     assert prefect.calls["progress"] > 3
     assert prefect.calls["pages"] == prefect.calls["slots"] == 1
@@ -170,7 +170,7 @@ async def test_what_was_not_taken_is_shown_when_the_server_is_back(prefect: Pref
 
 async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.0)
+    monkeypatch.setattr(live.progress, "seconds", 0.0)
     updated = prefect.update_artifact
 
     async def deleted_once(artifact: UUID, update: Any) -> None:

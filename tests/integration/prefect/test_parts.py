@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.prefect.bringing_up import Up, brought_up, processes
-from tests.integration.prefect.conftest import Engine, _served
+from tests.integration.prefect.conftest import Engine, serve
 from tests.support.pdfs import written
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.long("starts Prefect and workers"), pytest.mark.timeou
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with _served(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 1.5}) as engine:
+    with serve(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 1.5}) as engine:
         yield engine
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.prefect.conftest import Engine, _served
+from tests.integration.prefect.conftest import Engine, serve
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.support.aws.front import AwsFront
@@ -39,7 +39,7 @@ def hearth_with_s3(hearth: Hearth, aws: AwsFront) -> Hearth:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A server that takes its time, and notes what it reads."""
-    with _served(tmp_path, "echo", 2, {"seconds": 0.15}) as engine:
+    with serve(tmp_path, "echo", 2, {"seconds": 0.15}) as engine:
         yield engine
 
 

@@ -15,7 +15,7 @@ from flows.api.uploads import Upload
 from tasks.core.jobs import Document, Job
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
-from tests.unit.flows.api.accepting import Prefect, accepted, serving, submitted, viewed
+from tests.unit.flows.api.accepting import Prefect, accepted, backend, serving, submitted, viewed
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -165,8 +165,8 @@ async def test_for_a_client_that_left_nothing_is_kept(kept: ApiSettings, pdf: by
         **{"http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
         "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/pdf")],
     }
-    async with serving(kept, Prefect()) as client:
-        posted = asyncio.create_task(client._transport.app(scope, receive, send))
+    async with backend(kept, Prefect()) as app:
+        posted = asyncio.create_task(app(scope, receive, send))
         await opening.wait()
         left.set()
         await asyncio.wait_for(posted, PATIENCE)

@@ -75,7 +75,7 @@ async def test_uploads_at_once_do_not_share_the_same_room(tmp_path: Path):
 
 async def test_what_was_kept_counts_before_it_is_measured(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
-    limits.add_stored(900_000)
+    limits.stored += 900_000
     with pytest.raises(LimitError):
         await anext(limits.body(_body(bytes(200_000))))
 

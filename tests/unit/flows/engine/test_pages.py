@@ -40,7 +40,7 @@ class TestWindow:
             while number == 1 and len(reader.done) < MANY - 1:
                 await asyncio.sleep(0.001)
 
-        reader._page = page
+        reader.page = page
         await read(work, reader, 4)
         assert reader.done[-1] == 1
 
@@ -52,7 +52,7 @@ class TestWindow:
             while number == BLOCK and BLOCK + 3 not in reader.begun:
                 await asyncio.sleep(0.001)
 
-        reader._page = page
+        reader.page = page
         await read(work, reader, 4)
         assert len(reader.done) == MANY
 

@@ -27,7 +27,7 @@ PASSWORD = "hearth:hush"
 def usual(monkeypatch: pytest.MonkeyPatch) -> int:
     """A port that is free, in the place of 4200, which somebody may use on this machine."""
     port = free_port()
-    monkeypatch.setattr(own_server, "_PORT", port)
+    monkeypatch.setattr(own_server, "DEFAULT_PORT", port)
     return port
 
 

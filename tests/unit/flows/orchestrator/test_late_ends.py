@@ -21,7 +21,7 @@ from prefect.states import Completed, State
 from flows import process_batch
 from flows.engine.outcomes import final_state
 from flows.orchestrator import late_ends
-from flows.orchestrator.late_ends import delete_end, release_lock, store_end, undelivered
+from flows.orchestrator.late_ends import delete_end, on_recorded, release_lock, store_end, undelivered
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.results.report import Report
@@ -96,13 +96,13 @@ def test_an_error_is_written_down_as_it_passes(home: Path):
 
 def test_it_is_forgotten_when_prefect_has_noted_it(home: Path):
     ended()
-    delete_end(cast("Any", None), cast("Any", SimpleNamespace(id=RUN)), Completed())
+    on_recorded(cast("Any", None), cast("Any", SimpleNamespace(id=RUN)), Completed())
     assert list(home.glob("prefect-ends/*")) == []
 
 
 def test_that_of_an_earlier_try_is_forgotten(home: Path):
     ended()
-    late_ends.delete_earlier_end()
+    delete_end(RUN)
     assert written(home) == []
 
 
