@@ -1,4 +1,4 @@
-"""The policy of whoever runs Hearth suffices for what the code calls, and names nothing that it never calls."""
+"""The caller's IAM policy suffices for the calls of the code, and allows nothing that is never called."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ELSEWHERE = {"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataC
 
 @pytest.mark.parametrize("market", ["spot", "on_demand"])
 @pytest.mark.parametrize("access", ["private", "token", "tunnel"])
-async def test_every_call_of_a_machine_s_life_is_allowed(
+async def test_every_call_of_a_machines_life_is_allowed(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines, market: str, access: str
 ):
     pools(access=access, port=11435 if access == "token" else 11434)

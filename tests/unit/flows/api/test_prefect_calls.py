@@ -1,4 +1,4 @@
-"""How often the HTTP API asks Prefect, and what it makes of a refusal."""
+"""Retries of calls to Prefect, and how its errors are distinguished."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-async def test_prefect_is_asked_again_while_a_trouble_may_pass(at_once: None, status: int):
+async def test_a_call_is_repeated_after_a_transient_error(at_once: None, status: int):
     prefect = Prefect(status, status, status)
     assert await _calls().call(prefect.answer) == "the answer"
     assert prefect.asked == 4
 
 
-async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
+async def test_a_call_is_repeated_after_a_broken_connection(at_once: None):
     broken = iter([httpx.ConnectError("refused"), httpx.ReadError("reset")])
 
     async def ask() -> str:
@@ -62,7 +62,7 @@ async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
     assert await _calls().call(ask) == "the answer"
 
 
-async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
+async def test_a_call_that_prefect_refuses_is_not_repeated(at_once: None):
     prefect = Prefect(401)
     with pytest.raises(ServerError, match="Prefect does not respond"):
         await _calls().call(prefect.answer)
@@ -70,12 +70,12 @@ async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
-async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out_of_order(at_once: None, status: int):
+async def test_a_rejected_request_has_an_error_of_its_own(at_once: None, status: int):
     with pytest.raises(RefusedError, match=f"HTTP {status}"):
         await _calls().call(Prefect(status).answer)
 
 
 @pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
-async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
+async def test_a_lasting_error_is_raised_at_the_time_limit(at_once: None, status: int):
     with pytest.raises(ServerError, match="Prefect does not respond"):
         await _calls(0.05).call(Prefect(*[status] * 10_000).answer)
