@@ -95,7 +95,7 @@ class Accepted:
         return self._path(request).exists()
 
     def record_submitted(self, request: Request, run: FlowRun) -> bool:
-        """Record the flow run of a request, and return True unless the request was withdrawn meanwhile."""
+        """Record the flow run of a request, and return True unless the request was withdrawn before."""
         with self._lock(request.document.sha256):
             if not self.is_waiting(request.id):
                 return False

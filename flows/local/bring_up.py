@@ -40,12 +40,7 @@ _DEADLINE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class RunningPrefect:
-    """The Prefect server that `hearth up` started or found.
-
-    Attributes:
-        ui: address of Prefect's UI.
-        password: password of a server that Hearth started; None for another server.
-    """
+    """The address of Prefect's UI, and the password of its server; None if Hearth did not start that."""
 
     ui: str
     password: str | None = field(repr=False)

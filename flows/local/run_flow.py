@@ -1,4 +1,4 @@
-"""Run a flow in this process, without waiting for ever for a Prefect server that has gone."""
+"""Run a flow in this process, without waiting for ever for a Prefect server that is gone."""
 
 from __future__ import annotations
 

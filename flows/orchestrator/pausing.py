@@ -28,7 +28,7 @@ def raise_if_paused() -> None:
 
 
 async def until_paused(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work of a run; if the run is paused meanwhile, cancel the work, which releases what it holds.
+    """Do the work of a run; if the run is paused, cancel the work, which then releases its slots and servers.
 
     Raises:
         Pause: the run was paused before the work was done.
