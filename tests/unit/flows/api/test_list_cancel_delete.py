@@ -180,7 +180,7 @@ async def test_a_run_is_not_deleted_while_a_worker_writes_its_results(api: Appli
 
 async def test_a_run_is_not_deleted_while_its_document_is_posted_again(api: Application):
     record = api.run(Completed())
-    lease = take_shared(api.service.locks.of_document(record.sha256))
+    lease = take_shared(api.service.accepted.document_lock(record.sha256))
     assert await _deleted(api, record) == 409
     lease.release()
     assert await _deleted(api, record) == 204
