@@ -109,7 +109,15 @@ class BatchReader:
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
         figures = stats.figures()
         advice = insight(figures).told if figures.read else ""
-        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=advice)
+        return Report(
+            started_at=began,
+            minutes=minutes,
+            usd=round(usd, 6),
+            rows=rows,
+            stopped=stopped,
+            first_token=stats.first_token(),
+            insight=advice,
+        )
 
     async def _document(
         self,

@@ -158,7 +158,7 @@ class ServerSupervisor:
             raise ModelError(f"{allocation.endpoint.url} has another version of {model} than the other servers.")
         context.costs.warmed(allocation, warmth)
         async with (
-            context.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
+            context.work.opened(allocation.endpoint.client(self._settings.read.first_seconds)) as client,
             context.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
             if not context.first_warm.done():

@@ -110,7 +110,7 @@ class Recorder:
                 self._file.write(self._live_run(servers))
 
     def _live_run(self, servers: Sequence[LiveServer]) -> LiveRun:
-        counted, latency = self.hear, self.hear.latency()
+        counted, latency, first = self.hear, self.hear.latency(), self.hear.first_token()
         pages_a_minute, tokens_a_second = counted.rates()
         return LiveRun(
             name=self._identity.name,
@@ -127,8 +127,10 @@ class Recorder:
             failed=counted.failed,
             pages_a_minute=round(pages_a_minute, 1),
             tokens_a_second=round(tokens_a_second, 1),
-            p50=latency and round(latency[0], 3),
-            p95=latency and round(latency[1], 3),
+            p50=latency and latency.median,
+            p95=latency and latency.p95,
+            first_p50=first and first.median,
+            first_p95=first and first.p95,
             usd=round(self._usd, 6),
             servers=tuple(servers),
         )

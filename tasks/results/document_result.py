@@ -15,7 +15,7 @@ from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
-from tasks.results.usage import EndpointRecord
+from tasks.results.usage import EndpointRecord, Spread
 from tasks.storage.files import StoragePath
 
 
@@ -55,6 +55,7 @@ class DocumentResult(Result):
         flags: what a person should know of the document as a whole.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
+        first_token: seconds from the request to the first token, of the pages that the run read; None if it read none.
     """
 
     status: RunStatus
@@ -75,6 +76,7 @@ class DocumentResult(Result):
     cost_usd: float = 0.0
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
+    first_token: Spread | None = None
     flags: tuple[Flag, ...] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -16,6 +16,7 @@ from tasks.core.errors import (
     TransientError,
 )
 from tasks.core.interruption import Interruption
+from tasks.inference.limits import AnswerLimits
 from tasks.ollama.client import OllamaClient
 from tests.integration.sagemaker.transports import NAME, REQUEST, picture
 from tests.support.aws.buckets import keys
@@ -38,7 +39,7 @@ class TestQueued:
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
             with pytest.raises(NoResponseError):
-                await carried.generate(REQUEST, "read", (picture(),), seconds=3)
+                await carried.generate(REQUEST, "read", (picture(),), limits=AnswerLimits.within(3))
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
         assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "3")
