@@ -51,10 +51,12 @@ class Ceilings:
                     f"{name}={value:g} is more than the limit of {limit:g} ({setting}). Use a smaller value."
                 )
         longest = max(api.max_prompt, len(read.prompt))
-        if job.prompt is not None and len(job.prompt) > longest:
-            raise InputError(
-                f"The prompt has {len(job.prompt)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
-            )
+        for name in ("prompt", "json_schema"):  # the schema is a part of the prompt
+            text = getattr(job, name) or ""
+            if len(text) > longest:
+                raise InputError(
+                    f"The {name} has {len(text)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
+                )
 
     def check_pages(self, pages: int) -> None:
         """Check how many pages a request reads.

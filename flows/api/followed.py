@@ -195,7 +195,7 @@ def listed(record: Record, status: Status) -> dict[str, Any]:
         "status": status,
         "links": {
             "self": here,
-            **{name: f"{here}/{name}" for name in ("events", "text", "manifest")},
+            **{name: f"{here}/{name}" for name in ("events", "text", "data", "manifest")},
             "page": f"{here}/pages/{{number}}",
         },
     }

@@ -15,6 +15,8 @@ KIND = "multipart/form-data"
 FILE = "file"
 FIELDS_BYTES = 1_000_000
 """Most bytes beside the file: the other fields, headers and boundaries."""
+TEXT_FILES = ("json_schema",)
+"""Fields that may be files, too, such as curl -F json_schema=@invoice.json."""
 _MOST_PARTS = 64
 
 
@@ -106,7 +108,7 @@ class FormBody:
         options = parse_options_header(self._part.headers.get(b"content-disposition"))[1]
         self._part.name = _text(options.get(b"name", b""))
         if self._part.name != FILE:
-            if b"filename" in options:
+            if b"filename" in options and self._part.name not in TEXT_FILES:
                 raise InputError(f"The form's field {self._part.name!r} is a file. Send the PDF as its field {FILE!r}.")
             return
         if self._has_file:

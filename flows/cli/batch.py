@@ -13,6 +13,7 @@ from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
 from tasks.core.jobs import Fallback
+from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
@@ -64,6 +65,7 @@ def batch(
     fallback: options.OfFailed = Fallback.NONE,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
+    schema: options.OfSchema = None,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
     verbose: options.Verbose = False,
@@ -93,6 +95,7 @@ def batch(
         fallback=fallback,
         headers=headers,
         pictures=pictures,
+        json_schema=read_schema(schema) if schema else None,
         max_usd=max_usd,
         max_minutes=max_minutes,
         finish_by=latest,

@@ -57,6 +57,15 @@ NumPredict = Annotated[
     int | None,
     _setting("READ__NUM_PREDICT", _READ.num_predict, "TOKENS", "Maximum length of a page's text in tokens.", min=1),
 ]
+OfSchema = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        show_default="none: Markdown",
+        help="JSON Schema that the answer for each page follows, for example invoice.json; stored as data.jsonl.",
+    ),
+]
 RunningHeaders = Annotated[
     Headers,
     typer.Option(metavar="NAME", help="Running headers, running footers and page numbers: keep, or drop."),

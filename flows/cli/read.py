@@ -17,6 +17,7 @@ from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
 from tasks.core.jobs import Fallback, Job
+from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -55,6 +56,7 @@ def read(
     fallback: options.OfFailed = Fallback.NONE,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
+    schema: options.OfSchema = None,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
     longest_side: options.LongestSide = None,
@@ -83,6 +85,7 @@ def read(
         raise InputError("--name is for a document from standard input. Name - as the document, or omit --name.")
     if max_usd is not None and max_usd <= 0:
         raise InputError(f"--max-usd is {max_usd:g}. It must be above 0, for example 5.")
+    json_schema = read_schema(schema) if schema else None
     with ExitStack() as stack:
         jobs = [
             Job(
@@ -105,6 +108,7 @@ def read(
                 fallback=fallback,
                 headers=headers,
                 pictures=pictures,
+                json_schema=json_schema,
             )
             for document in documents
         ]
@@ -207,6 +211,7 @@ def _facts(manifest: Manifest) -> dict[str, object]:
     return {
         "model": manifest.model,
         "output": str(manifest.output),
+        **({"data": str(ResultStore(manifest.output).data_path)} if manifest.has_data else {}),
         "failures": [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed],
         "flags": [str(flag) for flag in manifest.flags],
         "flagged_pages": {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)},

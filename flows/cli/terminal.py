@@ -137,6 +137,8 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
         lines["insight"] = manifest.insight.told
     stopped = manifest.status is RunStatus.STOPPED
     lines["text"] = "not written yet: some pages are left for the next run" if stopped else str(store.document_path)
+    if manifest.has_data:
+        lines["data"] = str(store.data_path)
     for name, value in lines.items():
         err.say(f"{name:<8}{value}")
     for entry in manifest.failed:

@@ -12,7 +12,7 @@ from typing import Self
 
 from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
-from tasks.results.report import DocumentStatus, Row, text_of
+from tasks.results.report import DocumentStatus, Row, data_of, text_of
 from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
@@ -58,6 +58,7 @@ class DocumentIndex:
         self._unsaved: list[str] = []
         self._next_save = 0.0
         self._force = batch.force
+        self._has_data = batch.json_schema is not None
         self.pages = batch.pages
         request: list[object] = [
             batch.model,
@@ -68,7 +69,7 @@ class DocumentIndex:
             settings.read.model_dump(),
         ]
         # Newer options are left out where they are not set, so that entries of earlier versions still match.
-        more = {"pages", "longest_side", "num_ctx", "num_predict"}
+        more = {"pages", "longest_side", "num_ctx", "num_predict", "headers", "pictures", "json_schema"}
         request += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
         self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self._entries = {entry.path: entry for entry in entries(self._files, INDEX, IndexEntry)}
@@ -84,6 +85,7 @@ class DocumentIndex:
             pages=entry.pages,
             output=entry.output,
             text=text_of(parse_path(entry.output)),
+            data=data_of(parse_path(entry.output)) if self._has_data else "",
         )
 
     def left(self, source: Source) -> int | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import re
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -63,6 +64,8 @@ class ReadOptions(Frozen):
     # Left out at their defaults: they were not there when the first pages were stored.
     headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
     pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
+    schema_sha256: str = Field("", exclude_if=operator.not_)
+    """Of the JSON Schema that answers follow; see `tasks.core.json_schema.schema_digest`."""
 
 
 class Document(Frozen):

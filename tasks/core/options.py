@@ -2,10 +2,11 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.core.durations import parse_duration
 from tasks.core.forms import Form, duration_field, optional_field
+from tasks.core.json_schema import schema_text
 
 
 class BackendName(StrEnum):
@@ -70,6 +71,14 @@ class Options(Form):
     )
     prompt: str | None = optional_field(
         "Prompt", "Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty."
+    )
+    json_schema: str | None = optional_field(
+        "JSON Schema",
+        "JSON Schema (draft 2020-12) that the answer for each page follows; it is stored as the page's data. Text as "
+        "Markdown if empty.",
+        '{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}',
+        json_schema_extra={"format": "json-string"},
+        exclude_if=lambda value: value is None,
     )
     headers: Headers = Field(
         Headers.KEEP,
@@ -148,6 +157,11 @@ class Options(Form):
         "local-file-system/my-results. Its credentials are used and never shown.",
         "s3-bucket/my-results",
     )
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _schema(cls, value: object) -> str | None:
+        return None if value is None or value == "" else schema_text(value)
 
     @property
     def minutes(self) -> float | None:

@@ -58,6 +58,11 @@ class PageImage:
         return next((flag.detail for flag in self.flags if flag.name is FlagName.DAMAGED), "")
 
     @property
+    def images(self) -> tuple[bytes, ...]:
+        """The PNG files that show the page: one, or its strips, without those on which nothing is."""
+        return tuple(strip.png for strip in self.strips if not strip.blank) or (self.png,)
+
+    @property
     def blank(self) -> bool:
         """Whether all pixels are equal, so that no model is needed."""
         return self.ink == 0.0

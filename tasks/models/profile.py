@@ -77,6 +77,10 @@ class Profile(Frozen):
     parallel: bool = Field(True, description="Whether Ollama serves several requests of it at once.")
     ollama: str | None = Field(None, description="Version of Ollama that it needs.")
     refused: str | None = Field(None, description="Why it is not used; empty for a model that is.")
+    schema_refused: str | None = Field(
+        None, description="Why it cannot answer by a JSON Schema; empty for a model that follows instructions."
+    )
+    schema_warning: str | None = Field(None, description="What to know before it answers by a JSON Schema.")
     sources: tuple[str, ...] = Field((), description="Where this comes from.")
     licence: str | None = Field(None, description="Licence of a prompt that was taken word for word.")
     tried: str = Field("", description="What was run with it, and what never was.")

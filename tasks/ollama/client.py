@@ -96,7 +96,7 @@ class OllamaClient(JsonConnection):
         seconds = self.timeout if seconds is None else seconds
         body, most = page_body(request, prompt, images, temperature), most_bytes(request.num_predict)
         path = "/api/chat" if request.chat else "/api/generate"
-        builder = AnswerBuilder()
+        builder = AnswerBuilder(data=bool(request.schema))
         try:
             async with (
                 # Limits the whole answer: one that arrives drop by drop is never silent for long.

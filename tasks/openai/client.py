@@ -143,7 +143,7 @@ class OpenAIClient(JsonConnection):
         if self._kind is None:
             self._kind_of(await self._listed())
         body = self._body(request, prompt, images, temperature)
-        building = _AnswerBuilder()
+        building = _AnswerBuilder(data=bool(request.schema))
         most = 1_000_000 + _TOKEN_BYTES * request.num_predict
         try:
             async with (
@@ -232,10 +232,10 @@ async def _anything(chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[d
 
 
 class _AnswerBuilder:
-    """Puts an answer together of its pieces, and ends it when the text has got into a loop."""
+    """Puts an answer together of its pieces, and ends it when the text has got into a loop, unless it is data."""
 
-    def __init__(self) -> None:
-        self._text = AnswerText()
+    def __init__(self, *, data: bool) -> None:
+        self._text = AnswerText(loops=not data)
         self._reason = ""
         self._refusal = ""
         self._facts: dict[str, int] = {}

@@ -26,15 +26,7 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: 
     Raises:
         PageError: the answer ends in a loop, was cut off, is a refusal, or is empty although the page has ink.
     """
-    cut = answer.done_reason == "length"
-    loop = find_loop(answer.response, cut=cut or not answer.done)
-    if loop or not answer.done:
-        raise PageError(FailureReason.REPETITION, _repetition(answer, loop))
-    if cut:
-        after = f" after {answer.eval_count} tokens" if answer.eval_count else ""
-        raise PageError(FailureReason.TRUNCATED, f"The answer was cut off{after}{_limit(answer, request)}.")
-    if is_unfinished_thought(answer.response):
-        raise PageError(FailureReason.EMPTY, f"The answer ended after {answer.eval_count} tokens: {_THINKS}.")
+    check_complete(answer, request)
     page = _page(answer.response, steps)
     if is_refusal(page.text):
         raise PageError(FailureReason.DECLINED, "The model answered that it cannot read the page.")
@@ -45,6 +37,28 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: 
         thought = f" The model thought for {answer.thought} characters without an answer." if answer.thought else ""
         raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.{thought}")
     return page
+
+
+def check_complete(answer: Answer, request: GenerateRequest, *, loops: bool = True) -> None:
+    """Check that an answer came to its end.
+
+    Args:
+        answer: the model's.
+        request: the options of the request.
+        loops: whether a whole answer may not end in a loop; one that was cut off never may.
+
+    Raises:
+        PageError: it ends in a loop, was cut off, or consists of thinking.
+    """
+    cut = answer.done_reason == "length"
+    loop = find_loop(answer.response, cut=cut or not answer.done) if loops or cut or not answer.done else None
+    if loop or not answer.done:
+        raise PageError(FailureReason.REPETITION, _repetition(answer, loop))
+    if cut:
+        after = f" after {answer.eval_count} tokens" if answer.eval_count else ""
+        raise PageError(FailureReason.TRUNCATED, f"The answer was cut off{after}{_limit(answer, request)}.")
+    if is_unfinished_thought(answer.response):
+        raise PageError(FailureReason.EMPTY, f"The answer ended after {answer.eval_count} tokens: {_THINKS}.")
 
 
 def part_of(answer: Answer, steps: Sequence[CleanUp] = ()) -> str:

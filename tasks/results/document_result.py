@@ -46,6 +46,7 @@ class DocumentResult(Result):
         document: the PDF: path, sha256, number of pages, size.
         output: directory or s3:// prefix of its results.
         document_path: the text, document.md; None while pages are left.
+        data_path: the data of all pages, data.jsonl; None while pages are left, or without a JSON Schema.
         manifest_path: the run's manifest.
         pages_path: directory with a file for each page.
         numbers: numbers of the pages that are stored, such as 1-7,9.
@@ -61,6 +62,7 @@ class DocumentResult(Result):
     document: Document
     output: StoragePath
     document_path: StoragePath | None
+    data_path: StoragePath | None = None
     manifest_path: StoragePath
     pages_path: StoragePath
     numbers: str = ""
@@ -86,7 +88,7 @@ class DocumentResult(Result):
         if manifest is None:
             return cls(
                 status=RunStatus.STOPPED, document=plan.document, model=plan.model, options=plan.options,
-                strict=plan.strict, **_places(plan.output, RunStatus.STOPPED),
+                strict=plan.strict, **_places(plan.output, RunStatus.STOPPED, plan.options),
             )  # fmt: skip
         return cls._of(manifest, strict=plan.strict)
 
@@ -108,7 +110,11 @@ class DocumentResult(Result):
         shared = set(cls.model_fields) & set(Manifest.model_fields)
         return cls(
             **{name: getattr(manifest, name) for name in shared},
-            **{name: place for name, place in _places(manifest.output, manifest.status).items() if name not in shared},
+            **{
+                name: place
+                for name, place in _places(manifest.output, manifest.status, manifest.options).items()
+                if name not in shared
+            },
             numbers=_ranges(entry.page for entry in pages),
             counts=PageCounts(
                 pages=len(pages),
@@ -201,11 +207,13 @@ class Pages(Sequence[PageResult]):
             yield page.strictly() if result.strict else page
 
 
-def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
+def _places(output: StoragePath, status: RunStatus, options: ReadOptions) -> dict[str, Any]:
     store = ResultStore(output)
+    written = status is not RunStatus.STOPPED
     return {
         "output": output,
-        "document_path": None if status is RunStatus.STOPPED else store.document_path,
+        "document_path": store.document_path if written else None,
+        "data_path": store.data_path if written and options.schema_sha256 else None,
         "manifest_path": store.manifest_path,
         "pages_path": store.pages_path,
     }

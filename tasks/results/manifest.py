@@ -104,6 +104,7 @@ class RequestRecord(Frozen):
         longest_side: of the images, pixels.
         num_ctx: context, tokens.
         num_predict: most tokens of an answer.
+        json_schema: that the answers follow, as text; empty for Markdown.
     """
 
     profile: str
@@ -111,6 +112,7 @@ class RequestRecord(Frozen):
     longest_side: int
     num_ctx: int
     num_predict: int
+    json_schema: str = Field("", exclude_if=operator.not_)
 
 
 class Manifest(Frozen):
@@ -170,6 +172,11 @@ class Manifest(Frozen):
     def changed(self) -> bool:
         """Whether the document was changed while it was read, so that the results are of what it was."""
         return any(flag.name is FlagName.CHANGED for flag in self.flags)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the answers follow a JSON Schema and data.jsonl is written."""
+        return bool(self.options.schema_sha256) and self.status is not RunStatus.STOPPED
 
     def flagged(self, most: int) -> list[PageEntry]:
         """Return the first `most` pages that are flagged and did not fail, from the manifest's file."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
 from tasks.core.jobs import Frozen
 from tasks.inference.schema import Timing
 
+_LINE_SEPARATORS = "\u0085\u2028\u2029"
+"""Characters that some readers of lines take for an end of line."""
 SCHEMA_VERSION: Literal[1] = 1
 
 
-def _is_unknown(value: float | None) -> bool:
+def _is_unknown(value: object) -> bool:
     return value is None
 
 
@@ -49,6 +52,7 @@ class PageResult(Frozen):
         seconds: seconds of all attempts, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
+        data: the page's, if its answer followed a JSON Schema; its text then is the same data as JSON in a fence.
         flags: what a person should know of the page.
     """
 
@@ -57,6 +61,8 @@ class PageResult(Frozen):
     identity: str
     status: PageStatus
     text: str = ""
+    # Left out if there is none, so that versions without it can read all other pages.
+    data: JsonValue = Field(None, exclude_if=_is_unknown)
     reason: FailureReason | None = None
     detail: str | None = None
     model: str
@@ -83,6 +89,16 @@ class PageResult(Frozen):
     def stored_since(self, moment: datetime | None) -> bool:
         """Return whether the page was stored at a moment or later; True if that is None."""
         return moment is None or self.finished_at >= moment
+
+    def data_line(self) -> str:
+        """Return the page's line in data.jsonl: its number, its status, and its data or why it has none."""
+        facts = {"page": self.page, "status": self.status.value, "data": self.data if self.settled else None}
+        if self.reason:
+            facts["reason"] = self.reason.value
+        line = json.dumps(facts, ensure_ascii=False)
+        for separator in _LINE_SEPARATORS:
+            line = line.replace(separator, f"\\u{ord(separator):04x}")
+        return f"{line}\n"
 
     def strictly(self) -> PageResult:
         """Return the page as a strict run counts it: failed if it is flagged."""

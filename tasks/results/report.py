@@ -40,6 +40,11 @@ def text_of(output: StoragePath) -> str:
     return format_path(ResultStore(output).document_path)
 
 
+def data_of(output: StoragePath) -> str:
+    """Return the path of a document's data, by the directory of its results."""
+    return format_path(ResultStore(output).data_path)
+
+
 def _why(manifest: Manifest) -> str:
     if manifest.failed:
         return manifest.failed[0].why
@@ -60,6 +65,7 @@ class Row(Frozen):
         why: what went wrong, if anything did.
         output: where its results are.
         text: its document.md; empty while pages are left.
+        data: its data.jsonl; empty while pages are left, or without a JSON Schema.
     """
 
     document: str
@@ -75,6 +81,7 @@ class Row(Frozen):
     why: str = ""
     output: str = ""
     text: str = Field("", exclude_if=operator.not_)
+    data: str = Field("", exclude_if=operator.not_)
 
     @classmethod
     def of(cls, document: str, manifest: Manifest) -> Row:
@@ -102,6 +109,7 @@ class Row(Frozen):
             why=_why(manifest),
             output=format_path(manifest.output),
             text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
+            data=data_of(manifest.output) if manifest.has_data else "",
         )
 
 

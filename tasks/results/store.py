@@ -21,6 +21,7 @@ from tasks.storage.files import StoragePath, files_at
 _PAGES: Final = "pages"
 _MANIFEST: Final = "manifest.json"
 _DOCUMENT: Final = "document.md"
+_DATA: Final = "data.jsonl"
 
 
 def results_directory(output: StoragePath, document: Document) -> StoragePath:
@@ -52,6 +53,11 @@ class ResultStore:
         return self.directory / _DOCUMENT
 
     @property
+    def data_path(self) -> StoragePath:
+        """The data of all pages, a line each, where their answers followed a JSON Schema."""
+        return self.directory / _DATA
+
+    @property
     def manifest_path(self) -> StoragePath:
         """The manifest of the last run."""
         return self.directory / _MANIFEST
@@ -64,6 +70,10 @@ class ResultStore:
     def has_document(self) -> bool:
         """Return whether there is a text, of any request."""
         return self._files.exists(_DOCUMENT)
+
+    def has_data(self) -> bool:
+        """Return whether there are data, of any request."""
+        return self._files.exists(_DATA)
 
     def prepare(self) -> None:
         """Create the directory, and check that it can be written to.
@@ -170,6 +180,18 @@ class ResultStore:
             StorageError: as `write_page`.
         """
         self._files.write(_DOCUMENT, self.sections(numbers, strict=strict))
+
+    def write_data(self, numbers: Iterable[int], *, strict: bool = False) -> None:
+        """Store data.jsonl: a line for each of these pages in order, one in memory at a time.
+
+        Args:
+            numbers: of the pages; without any, the data of an earlier request are removed from the file.
+            strict: see `results`.
+
+        Raises:
+            StorageError: as `write_page`.
+        """
+        self._files.write(_DATA, map(PageResult.data_line, self.results(numbers, strict=strict)))
 
     def sections(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[str]:
         """Return the texts of pages in this order, each after its marker."""

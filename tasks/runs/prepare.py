@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
+from tasks.core.events import RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.json_schema import schema_digest
 from tasks.core.options import Options
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
@@ -59,11 +61,19 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     named_options = {name: getattr(read, name) for name in _CALL_OPTIONS if name in read.model_fields_set}
     named_options |= {name: value for name in _CALL_OPTIONS if (value := getattr(requested, name))}
     defaults = {name: getattr(read, name) for name in _CALL_OPTIONS}
-    options = ReadOptions(**{**defaults, **named_options}, headers=requested.headers, pictures=requested.pictures)
+    schema = requested.json_schema or ""
+    options = ReadOptions(
+        **{**defaults, **named_options},
+        headers=requested.headers,
+        pictures=requested.pictures,
+        schema_sha256=schema_digest(schema) if schema else "",
+    )
     profile = find_profile(model, directory=read.profiles_directory)
     if profile.refused and settings.url_api is not Api.OPENAI:
         raise InputError(f"The model {model} cannot be used: {profile.refused}")
-    call = plan_call(model, profile, options, named_options)
+    if schema and profile.schema_warning:
+        emit(RunWarning(profile.schema_warning))
+    call = plan_call(model, profile, options, named_options, schema)
     slots = requested.slots or settings.slots or choice.backend.default_slots
     return Setup(choice, model, options, call, slots, requested.require_gpu)
 

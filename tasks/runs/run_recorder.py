@@ -115,7 +115,7 @@ class RunRecorder:
             if status is RunStatus.STOPPED:
                 return None
             last = store.manifest()
-            if last is not None and store.has_document() and self._listed(last.pages, digest):
+            if last is not None and self._is_written() and self._listed(last.pages, digest):
                 nothing = dict.fromkeys(("read_seconds", "page_seconds", "warm_seconds", "cost_usd"), 0.0)
                 update = {
                     "read_now": 0,
@@ -157,13 +157,23 @@ class RunRecorder:
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers, strict=plan.strict)
+            if self.prepared.setup.call.schema:
+                store.write_data(plan.numbers, strict=plan.strict)
+            elif store.has_data():
+                store.write_data(())
         store.write_manifest(manifest, self._entries(digest))
         return manifest
+
+    def _is_written(self) -> bool:
+        """Return whether the files that are made of the pages exist."""
+        store = self.prepared.store
+        return store.has_document() and (not self.prepared.setup.call.schema or store.has_data())
 
     def _request(self) -> RequestRecord:
         call = self.prepared.setup.call
         names = ("prompt", "longest_side", "num_ctx", "num_predict")
-        return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
+        facts = {name: getattr(call, name) for name in names}
+        return RequestRecord(profile=call.profile.name, json_schema=call.schema, **facts)
 
     def _shares(self, usd: float, figures: Figures) -> CostShares:
         boot = sum((m.usd or 0.0) * m.boot_seconds / m.seconds for m in self._machines if m.seconds)

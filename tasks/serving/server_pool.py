@@ -49,7 +49,7 @@ class Server:
         return (self.share.in_flight + 1) / max(1, min(self.share.capacity, self.share.limit))
 
     async def generate(
-        self, request: GenerateRequest, prompt: str, image: bytes, temperature: float, stretch: float
+        self, request: GenerateRequest, prompt: str, images: tuple[bytes, ...], temperature: float, stretch: float
     ) -> Answer:
         """Have the model read a page, in a slot that was taken, and wait `stretch` times the usual timeout.
 
@@ -62,7 +62,7 @@ class Server:
         began, started = self.share.now(), time.perf_counter()
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         request = replace(request, thinks=self.thinks)
-        call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
+        call = self.client.generate(request, prompt, images, temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
         if answer.done:  # a response that was cut off has no durations, and is judged with the page

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
-from tasks.core.errors import ModelError, NotOfferedError
+from tasks.core.errors import ModelError, NotOfferedError, PageError, SchemaRefusedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
@@ -88,11 +88,15 @@ async def warm(
     capabilities = Capabilities.of(request.model, model, details)
     capabilities.require_vision()
     request = replace(request, thinks=capabilities.thinks)
+    if request.schema:
+        capabilities.require_schemas()
     try:
         emit(Progress(f"loading {request.model}"))
         with measure_step(WarmStep.LOAD):
             await Wait(deadline, final=ModelError).until(lambda: client.load(request))
         loaded = find_model(request.model, await Wait(deadline, final=ModelError).until(client.loaded))
+        if request.schema:
+            await Wait(deadline).until(lambda: _accepts_schema(client, request))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
         suited = capabilities.notes(loaded, request.num_ctx)
         for warning in filter(None, (placed, *suited)):
@@ -105,6 +109,8 @@ async def warm(
                     ledger, what, slots, lambda: measure_each(client, request, slots, parts or Replicas())
                 ),
             )
+    except SchemaRefusedError:
+        raise
     except ModelError as error:
         raise ModelError(load_failure(request.model, details.family, str(error))) from None
     note = shortfall(slots, measured, details.family, started_for)
@@ -113,6 +119,20 @@ async def warm(
     notes = " ".join(filter(None, (note, placed, *suited)))
     gpu_bytes = loaded.size_vram if loaded else 0
     return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
+
+
+async def _accepts_schema(client: InferenceClient, request: GenerateRequest) -> None:
+    """Have the server accept the request's schema before there are pages.
+
+    Raises:
+        SchemaRefusedError: it refuses the schema, as servers do that do not know one of its keywords.
+    """
+    try:
+        await client.generate(replace(request, num_predict=1), "Answer.")
+    except PageError as error:
+        raise SchemaRefusedError(
+            f"{client.url} does not accept the JSON Schema. {error} Use fewer of JSON Schema's keywords."
+        ) from None
 
 
 async def _present(client: InferenceClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
