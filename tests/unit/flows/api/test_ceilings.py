@@ -32,6 +32,7 @@ def _checked(job: dict[str, Any], *, settings: Settings | None = None, **api: An
         ({"slots": 256}, "API_MAX_SLOTS"),
         ({"max_usd": 10.01}, "API_MAX_USD"),
         ({"max_usd": float("inf")}, "API_MAX_USD"),
+        ({"json_schema": {"title": "a" * 8001}}, "The json_schema has 80.. characters; .*API_MAX_PROMPT"),
         ({"prompt": "a" * 8001}, "The prompt has 8001 characters; the limit is 8000 .API_MAX_PROMPT.. Shorten it."),
     ],
 )

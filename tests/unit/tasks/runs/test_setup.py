@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import InputError
+from tasks.core.events import Event, RunWarning, subscribe
 from tasks.core.jobs import page_identity
 from tasks.core.options import Headers, Options, Pictures
-from tasks.models.prompts import general_prompt
+from tasks.models.prompts import general_prompt, schema_prompt
 from tasks.runs.prepare import Setup, choose_setup
 from tasks.settings.settings import load_settings
 
@@ -47,6 +48,7 @@ def test_pages_stored_before_there_were_profiles_are_found_again(model):
         {"num_ctx": 4096, "num_predict": 2048},
         {"headers": Headers.DROP},
         {"pictures": Pictures.PLACEHOLDER},
+        {"json_schema": {"type": "object"}},
     ],
 )
 def test_what_a_person_asks_for_has_pages_read_anew(options):
@@ -104,3 +106,56 @@ def test_a_profile_of_the_users_own_is_used(monkeypatch, tmp_path: Path):
     (tmp_path / "house.toml").write_text('names = ["house*"]\nlongest_side = 700\n')
     monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
     assert setup(model="house:1b").call.longest_side == 700
+
+
+# A JSON Schema
+
+
+def test_pages_are_found_again_by_a_schema_however_it_is_written():
+    one = identity(setup(json_schema={"type": "object", "required": ["a"]}))
+    assert identity(setup(json_schema='{"required": ["a"],\n "type": "object"}')) == one
+    assert identity(setup(json_schema={"type": "object", "required": ["b"]})) != one
+
+
+def test_an_empty_schema_field_of_a_form_asks_for_text():
+    assert identity(setup(json_schema="")) == STORED_BY_DEFAULT
+
+
+def test_the_schema_is_sent_to_the_server_and_shown_to_the_model():
+    call = setup(model="gemma3:12b", json_schema={"type": "object"}).call
+    assert call.request(60).schema == '{"type":"object"}'
+    assert call.prompt == schema_prompt('{"type":"object"}')
+
+
+def test_a_prompt_of_ones_own_introduces_the_schema():
+    prompt = setup(prompt="These are invoices.", json_schema={"type": "object"}).call.prompt
+    assert prompt.startswith("These are invoices.\n")
+    assert prompt.endswith('{"type":"object"}')
+
+
+@pytest.mark.parametrize("model", ["LightOnOCR-2-1B", "deepseek-ocr:3b", "olmocr-2", "tesseract:eng"])
+def test_a_model_that_follows_no_instructions_is_refused_a_schema(model: str):
+    with pytest.raises(InputError, match=f"The model {model} cannot answer by a JSON Schema: It .* omit the schema"):
+        setup(model=model, json_schema={"type": "object"})
+
+
+def test_the_embedded_engine_is_refused_a_schema_before_it_is_started(monkeypatch):
+    monkeypatch.delenv("HEARTH_URL")
+    with pytest.raises(InputError, match="It is OCR, without a language model"):
+        setup(backend="embedded", json_schema={"type": "object"})
+
+
+def test_a_model_that_was_trained_on_another_form_is_warned_of():
+    events: list[Event] = []
+    with subscribe(events.append):
+        setup(model="glm-ocr", json_schema={"type": "object"})
+        setup(model="glm-ocr")
+    (warning,) = (event for event in events if isinstance(event, RunWarning))
+    assert "GLM-OCR was trained to extract data by a JSON object with empty values" in warning.message
+
+
+def test_a_profile_of_the_users_own_decides_for_its_model(monkeypatch, tmp_path: Path):
+    (tmp_path / "glm-ocr.toml").write_text('names = ["*glm-ocr*"]\nschema_refused = "We tried it."\n')
+    monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
+    with pytest.raises(InputError, match="We tried it"):
+        setup(model="glm-ocr", json_schema={"type": "object"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.inference.schema import GenerateRequest
@@ -18,11 +19,12 @@ LISTED = says(models=[{"name": MODEL, "digest": DIGEST}])
 
 
 async def warmed(
-    client: OllamaClient, slots: int = 1, deadline: float = PATIENCE, *, require_gpu: bool = False
+    client: OllamaClient, slots: int = 1, deadline: float = PATIENCE, *, require_gpu: bool = False, schema: str = ""
 ) -> Warmth:
     limits = WarmSettings(deadline_seconds=deadline)
     ledger = FileStore.of(Path(), client.url)  # the test's own directory
-    return await warm(client, REQUEST, slots, limits, ledger=ledger, require_gpu=require_gpu)
+    request = replace(REQUEST, schema=schema)
+    return await warm(client, request, slots, limits, ledger=ledger, require_gpu=require_gpu)
 
 
 def family(name: str) -> Say:
