@@ -53,6 +53,7 @@ class PageResult(Frozen):
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
         data: the page's, if its answer followed a JSON Schema; its text then is the same data as JSON in a fence.
+        first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
         flags: what a person should know of the page.
     """
 
@@ -75,6 +76,7 @@ class PageResult(Frozen):
     tokens_out: int = 0
     # Left out if unknown, so that versions without it can read all other pages.
     confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
     # Left out if empty, so that versions without flags can read all other pages.
@@ -122,6 +124,7 @@ class PageEntry(Frozen):
     tokens_in: int
     tokens_out: int
     confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
 
     @property
