@@ -32,6 +32,9 @@ class CleanUp(StrEnum):
     DOCTAGS = "doctags"
     MATH = "math"
     TABLES = "tables"
+    """Tables in HTML as Markdown, where nothing is lost."""
+    HTML_TABLES = "html-tables"
+    """Tables in Markdown as HTML."""
 
 
 class Sampling(Frozen):

@@ -34,7 +34,7 @@ The text.
 def test_front_matter_is_taken_off_and_its_facts_are_kept():
     found = clean_up(OLMOCR, [CleanUp.FRONT_MATTER])
     assert found.text == "# Report\n\nThe text."
-    assert found.facts == {
+    assert found.claims == {
         "primary_language": "en",
         "is_rotation_valid": False,
         "rotation_correction": 90,
