@@ -23,8 +23,8 @@ from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import Event, subscribe
-from tasks.core.forms import Options
 from tasks.core.jobs import BackendName
+from tasks.core.options import Options
 from tasks.reading.events import ServerReleased
 from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings, load_settings
