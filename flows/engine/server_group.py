@@ -14,9 +14,11 @@ from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
+from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.prepare import Setup
+from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0
@@ -99,14 +101,15 @@ class ServerGroup:
             emit(Progress(f"{pages} pages are worth {machines} of {scale.most} machines"))
         return machines
 
-    async def ready(self) -> None:
-        """Wait until a server is warm.
+    async def ready(self) -> Warmth:
+        """Wait until a server is warm, and return how the first one is.
 
         Raises:
             UnavailableError: none will be.
         """
-        await asyncio.shield(self._context.ready)
+        warmth = await asyncio.shield(self._context.ready)
         await self._check_budget()  # starting the server may have cost all of it
+        return warmth
 
     async def _watch_budget(self) -> None:
         while not self.stopped:
@@ -163,6 +166,17 @@ def new_server_group(
 ) -> ServerGroup:
     """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
-    request = setup.call.request(settings.idle_minutes * 60)
-    requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
+    idle = settings.idle_minutes * 60
+    told = False
+
+    def adapt(details: ModelDetails) -> GenerateRequest:
+        nonlocal told
+        call = setup.call_on(details.family, details.weights)
+        if call.profile.name != setup.call.profile.name and not told:
+            told = True
+            emit(Progress(f"{call.model} gets the profile {call.profile.name}, by what its server says of it"))
+        return call.request(idle)
+
+    request = setup.call.request(idle)
+    requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget, adapt)
     return ServerGroup(setup.choice.backend, requirements, settings)

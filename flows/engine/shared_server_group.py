@@ -11,7 +11,7 @@ from flows.engine.server_group import ServerGroup, new_server_group
 from tasks.batches.batch import Batch
 from tasks.core.budget import Budget
 from tasks.runs.cost_tracker import UsageObserver
-from tasks.runs.prepare import choose_setup
+from tasks.runs.prepare import Setup, choose_setup
 from tasks.settings.settings import Settings
 
 
@@ -29,6 +29,8 @@ class SharedServerGroup:
         self._acquiring = asyncio.Lock()
         self._exits = AsyncExitStack()
         self._group: ServerGroup | None = None
+        self._choosing = asyncio.Lock()
+        self._setup: Setup | None = None
         self._context = copy_context()
 
     async def __aenter__(self) -> Self:
@@ -60,8 +62,18 @@ class SharedServerGroup:
                 self._group = await asyncio.create_task(self._acquire(holder), context=self._context)
             return self._group
 
+    async def setup(self) -> Setup:
+        """Return how the batch's documents are read; chosen once.
+
+        Raises:
+            InputError: the options contradict each other, or the backend lacks a setting.
+        """
+        async with self._choosing:
+            if self._setup is None:
+                self._setup = await asyncio.to_thread(choose_setup, self._batch, self._settings)  # which may ask AWS
+            return self._setup
+
     async def _acquire(self, holder: str) -> ServerGroup:
-        setup = choose_setup(self._batch, self._settings)
-        group = new_server_group(setup, self._settings, holder, self._pages, self._budget)
+        group = new_server_group(await self.setup(), self._settings, holder, self._pages, self._budget)
         self._exits.enter_context(group.costs.observed_by(self._observer))
         return await self._exits.enter_async_context(group)

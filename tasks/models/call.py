@@ -42,6 +42,7 @@ class ModelCall:
             self.num_ctx,
             self.num_predict,
             idle_seconds,
+            think=profile.think,
             chat=profile.endpoint is Endpoint.CHAT,
             system=profile.system or "",
             stop=profile.stop,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -52,6 +53,10 @@ class Sampling(Frozen):
         return self.model_dump(exclude_none=True)
 
 
+Stops = tuple[Annotated[str, Field(min_length=1)], ...]
+Temperatures = tuple[Annotated[float, Field(ge=0, le=2)], ...]
+
+
 class Profile(Frozen):
     """What a model asks for. What a profile leaves open is taken from the settings and the general prompt.
 
@@ -66,11 +71,14 @@ class Profile(Frozen):
     )
     families: tuple[str, ...] = Field((), description="Families as Ollama's /api/show names them.")
     endpoint: Endpoint = Field(Endpoint.GENERATE, description="The call that carries a page.")
+    think: bool | None = Field(
+        None, description="Whether the model thinks before it answers; None: not, where its server says that it can."
+    )
     prompt: str | None = Field(None, description="What the model was trained on; empty: the image alone.")
     system: str | None = Field(None, description="System message.")
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Texts at which an answer ends.")
+    stop: Stops = Field((), description="Texts at which an answer ends.")
     sampling: Sampling = Field(default_factory=Sampling, description="How tokens are chosen.")
-    temperatures: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
+    temperatures: Temperatures = Field(
         (), description="Temperature of the first attempt, the second, and so on; the last one holds for all others."
     )
     longest_side: int | None = Field(None, ge=64, le=8192, description="Longest side of the page images, pixels.")
@@ -91,6 +99,13 @@ class Profile(Frozen):
         if self.num_ctx and self.num_predict and self.num_predict >= self.num_ctx:
             raise ValueError("num_predict leaves no room for the page in num_ctx")
         return self
+
+    def replaced(self, overrides: Mapping[str, Any]) -> Profile:
+        """Return the profile with other values for some fields; of the sampling, the fields that are set."""
+        if "sampling" in overrides:
+            sampling = {**self.sampling.options(), **overrides["sampling"].options()}
+            overrides = {**overrides, "sampling": Sampling(**sampling)}
+        return self.model_copy(update=dict(overrides))
 
     def temperature(self, attempt: int) -> float:
         """Return the temperature of an attempt, counted from 1: 0 at first, then 0.2 more each time up to 1.

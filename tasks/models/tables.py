@@ -57,13 +57,13 @@ def markdown_tables(lines: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _to_markdown(text: str) -> str:
-    parts, at = [], 0
+    parts, at = list[str](), 0
     for start, end in table_places(text):
         written = _markdown(text[start:end])
         if written is None:
             continue
         before, after = text[at:start].rstrip(" \t"), text[end:]
-        parts += [before, "\n" * _missing(before[-2:][::-1]) if (parts or before) else "", written]
+        parts += [before, "\n" * _missing(before[-2:][::-1]) if before else "", written]
         parts.append("\n" * _missing(after[:2]) if after.strip() else "")
         at = end
     return "".join([*parts, text[at:]])

@@ -158,6 +158,7 @@ class PageReader:
             tokens_out=answer.eval_count if answer else 0,
             confidence=answer.confidence if answer else None,
             **({"timing": answer.timing} if answer else {}),
+            claims=dict(reading.claims) if reading else {},
             attempts=attempts,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
+from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Listing, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
@@ -27,6 +28,7 @@ class RunRecorder:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
         flags: flags of the document that were raised while it was read.
+        call: what was sent for each page, once the server is known.
     """
 
     prepared: Prepared
@@ -35,6 +37,7 @@ class RunRecorder:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
     flags: list[Flag] = field(default_factory=list)
+    call: ModelCall | None = None
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
@@ -161,7 +164,7 @@ class RunRecorder:
         return manifest
 
     def _request(self) -> RequestRecord:
-        call = self.prepared.setup.call
+        call = self.call or self.prepared.setup.call
         names = ("prompt", "longest_side", "num_ctx", "num_predict")
         return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
 
