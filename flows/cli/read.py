@@ -211,5 +211,6 @@ def _facts(manifest: Manifest) -> dict[str, object]:
         "output": str(manifest.output),
         "failures": [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed],
         "flags": [str(flag) for flag in manifest.flags],
+        "doubtful_pages": {e.page: e.confidence for e in manifest.pages.doubtful},
         "flagged_pages": {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)},
     }

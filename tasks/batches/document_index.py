@@ -66,7 +66,7 @@ class DocumentIndex:
             batch.backend,
             settings.backend,
             batch.prompt,
-            settings.read.model_dump(mode="json", exclude={*OVERRIDES, "profile", "profiles_directory"}),
+            settings.read.model_dump(exclude={*OVERRIDES, "profile", "profiles_directory", "doubtful_below"}),
         ]
         # Newer options are left out where they are not set, so that entries of earlier versions still match.
         named = settings.read.model_dump(mode="json", include={*OVERRIDES, "profile"}, exclude_none=True)

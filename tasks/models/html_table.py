@@ -88,6 +88,7 @@ class _Parser:
         self._marks: list[tuple[str, int]] = []
         self._form = Cell("")
         self._is_caption = False
+        self._is_head = False
         self._depth = 0
 
     def add_text(self, text: str) -> None:
@@ -113,6 +114,9 @@ class _Parser:
                 self.table.rows.append([])
             elif name != "table":
                 self._begin_cell(name, tag["attributes"])
+        elif name == "thead":
+            self.end_cell()
+            self._is_head = not ends
         elif self._pieces is None:
             self.table.is_plain &= name in _STRUCTURE
         elif name in _LINES:
@@ -127,7 +131,7 @@ class _Parser:
         spans = {span["name"].lower(): int(span["count"]) for span in _SPAN.finditer(attributes)}
         # Of no rows at all means, in HTML, of all that follow.
         height, width = spans.get("rowspan", 1) or _MOST_SPANNED, spans.get("colspan", 1) or 1
-        self._form = Cell("", min(height, _MOST_SPANNED), min(width, _MOST_SPANNED), name == "th")
+        self._form = Cell("", min(height, _MOST_SPANNED), min(width, _MOST_SPANNED), name == "th" or self._is_head)
 
     def _mark(self, mark: str, *, ends: bool) -> None:
         """Begin or end emphasis. Markdown wants its marks beside a word, and none around nothing."""

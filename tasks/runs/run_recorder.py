@@ -112,7 +112,8 @@ class RunRecorder:
         digest = self._digest or self.prepared.digest
         if digest is None:
             return None
-        pages = Listing.of(self._entries(digest), store.manifest_path)
+        doubtful_below = self.prepared.setup.read.doubtful_below
+        pages = Listing.of(self._entries(digest), store.manifest_path, doubtful_below)
         status = _status(pages, len(plan.numbers))
         if not self.done:
             if status is RunStatus.STOPPED:
@@ -157,6 +158,7 @@ class RunRecorder:
             flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
+            doubtful_below=doubtful_below,
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers, strict=plan.strict)

@@ -49,6 +49,9 @@ class ReadSettings(Frozen):
     profiles_directory: Path | None = Field(
         None, description="Directory of your own profiles of models, *.toml; see `hearth models`."
     )
+    doubtful_below: float = Field(
+        0.8, ge=0, le=1, description="Confidence below which a page is listed as doubtful, 0 to 1."
+    )
     attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page.")
     timeout_seconds: float = Field(300, gt=0, description="Maximum time to wait for one response, seconds.")
     timeout_least_seconds: float = Field(
