@@ -18,6 +18,9 @@ from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
+_OF_TEXT = {"prompt", "longest_side", "num_ctx", "num_predict", "attempts"}
+_FORMER_TIMES = {"timeout_seconds": 300, "timeout_least_seconds": 30, "retry_seconds": 60}
+"""What entries of earlier versions also depend on, at its default then; it decides nothing about a page's text."""
 _S3_SECONDS = 10.0
 """How often the index is saved in S3, where it is written anew. A document missing from it is only opened again."""
 
@@ -66,7 +69,7 @@ class DocumentIndex:
             batch.backend,
             settings.backend,
             batch.prompt,
-            settings.read.model_dump(exclude={*OVERRIDES, "profile", "profiles_directory", "doubtful_below"}),
+            {**settings.read.model_dump(include=_OF_TEXT), **_FORMER_TIMES},
         ]
         # Newer options are left out where they are not set, so that entries of earlier versions still match.
         named = settings.read.model_dump(mode="json", include={*OVERRIDES, "profile"}, exclude_none=True)
