@@ -133,7 +133,7 @@ def flagged(count: int) -> str:
 
 def _confidence(manifest: Manifest) -> str:
     pages = manifest.pages
-    known = "" if pages.confidence is None else f"{pages.confidence:.2f} or more, {pages.doubted} pages doubtful"
+    known = "" if pages.confidence is None else f"lowest {pages.confidence:.2f}, {pages.doubted} pages doubtful"
     unknown = f"unknown of {pages.unsure} page{'s' * (pages.unsure != 1)}" if pages.unsure else ""
     return "; ".join(filter(None, (known, unknown))) or "nothing was read"
 
