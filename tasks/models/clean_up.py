@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tasks.core.calls import CleanUp
 from tasks.models.doctags import doctags_to_markdown
-from tasks.models.profile import CleanUp
 from tasks.models.prose import CODE_SPAN, map_prose
 from tasks.models.tables import html_tables_to_markdown, markdown_tables_to_html
 

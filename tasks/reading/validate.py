@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.models.clean_up import clean_up
-from tasks.models.profile import CleanUp
 from tasks.models.prompts import NO_TEXT
 from tasks.reading.clean import Cleaned, clean, is_refusal, is_unfinished_thought
 from tasks.text.loops import Loop, find_loop

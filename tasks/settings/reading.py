@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.core.calls import CleanUp, Endpoint, Sampling, Stops, Temperatures
 from tasks.core.jobs import Frozen
-from tasks.models.profile import CleanUp, Endpoint, Sampling, Stops, Temperatures
 
 DEFAULT_PROMPT = (
     "Transcribe all text of this page image in natural reading order, as Markdown. "

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.calls import CleanUp, Endpoint
 from tasks.core.errors import InputError
 from tasks.models.catalog import find_profile, named_profile, profile_by_server, profiles
-from tasks.models.profile import CleanUp, Endpoint, Profile
+from tasks.models.profile import Profile
 
 SHIPPED = profiles()
 

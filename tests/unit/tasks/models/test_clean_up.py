@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.calls import CleanUp
 from tasks.models.clean_up import clean_up
-from tasks.models.profile import CleanUp
 
 OLMOCR = """---
 primary_language: en

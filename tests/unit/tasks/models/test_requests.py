@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tasks.core.calls import Endpoint, Sampling
 from tasks.core.jobs import ReadOptions
 from tasks.inference.schema import GenerateRequest
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import profiles
-from tasks.models.profile import Endpoint, Profile, Sampling
+from tasks.models.profile import Profile
 from tasks.models.prompts import general_prompt
 from tasks.ollama import schema as ollama
 from tasks.openai import request as openai

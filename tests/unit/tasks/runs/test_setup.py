@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.calls import CleanUp
 from tasks.core.errors import InputError, ModelError
 from tasks.core.jobs import page_identity
 from tasks.core.options import Headers, Options, Pictures
-from tasks.models.profile import CleanUp
 from tasks.models.prompts import general_prompt
 from tasks.runs.prepare import Setup, choose_setup
 from tasks.settings.settings import load_settings
