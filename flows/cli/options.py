@@ -66,6 +66,10 @@ OfSchema = Annotated[
         help="JSON Schema that the answer for each page follows, for example invoice.json; stored as data.jsonl.",
     ),
 ]
+Profile = Annotated[
+    str | None,
+    _setting("READ__PROFILE", "the model's", "NAME", "Profile that says what the model is sent, for example olmocr-2."),
+]
 RunningHeaders = Annotated[
     Headers,
     typer.Option(metavar="NAME", help="Running headers, running footers and page numbers: keep, or drop."),

@@ -59,6 +59,7 @@ def read(
     schema: options.OfSchema = None,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
     longest_side: options.LongestSide = None,
     num_ctx: options.NumCtx = None,
     num_predict: options.NumPredict = None,
@@ -94,6 +95,7 @@ def read(
                 backend=backend,
                 model=model,
                 prompt=prompt,
+                profile=profile,
                 output=output,
                 slots=slots,
                 longest_side=longest_side,
@@ -214,5 +216,6 @@ def _facts(manifest: Manifest) -> dict[str, object]:
         **({"data": str(ResultStore(manifest.output).data_path)} if manifest.has_data else {}),
         "failures": [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed],
         "flags": [str(flag) for flag in manifest.flags],
+        "doubtful_pages": {e.page: e.confidence for e in manifest.pages.doubtful},
         "flagged_pages": {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)},
     }

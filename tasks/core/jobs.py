@@ -6,6 +6,7 @@ import operator
 import re
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import Any
 
 from pydantic import Field
 
@@ -64,6 +65,8 @@ class ReadOptions(Frozen):
     # Left out at their defaults: they were not there when the first pages were stored.
     headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
     pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
+    profile: str | None = Field(None, exclude_if=lambda value: value is None)
+    overrides: dict[str, Any] = Field({}, exclude_if=operator.not_)
     schema_sha256: str = Field("", exclude_if=operator.not_)
     """Of the JSON Schema that answers follow; see `tasks.core.json_schema.schema_digest`."""
 

@@ -80,6 +80,13 @@ class Options(Form):
         json_schema_extra={"format": "json-string"},
         exclude_if=lambda value: value is None,
     )
+    profile: str | None = optional_field(
+        "Profile",
+        "Name of the profile that says what the model is sent, such as olmocr-2. HEARTH_READ__PROFILE, or the model's, "
+        "if empty.",
+        "olmocr-2",
+        exclude_if=lambda value: value is None,
+    )
     headers: Headers = Field(
         Headers.KEEP,
         title="Running headers",

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import stamina
@@ -14,6 +14,7 @@ from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer
 from tasks.models.call import ModelCall
+from tasks.models.clean_up import Claim
 from tasks.reading.data import DataReader
 from tasks.reading.validate import validate
 from tasks.results.page import Attempt
@@ -23,11 +24,12 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer: the page's text, the digest of the model that gave it, its flags, and the data of a schema."""
+    """A good answer: the page's text, flags and data, its model's digest, and what the model claims beside."""
 
     answer: Answer
     digest: str
     flags: tuple[Flag, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
     data: Any = None
 
 
@@ -203,7 +205,7 @@ class PageClient:
             raise
         note()
         self._servers.answered += 1
-        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags, data)
+        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags, page.claims, data)
 
     def _warn_of_thinking(self, answer: Answer) -> None:
         """Warn once that the model thinks, although the request turns that off."""

@@ -18,8 +18,7 @@ def check_batch(batch: Batch, settings: Settings) -> None:
         settings: for what the batch leaves empty.
 
     Raises:
-        InputError: a source or a setting of the backend is missing, the options cannot be met, or the results cannot be
-            written.
+        InputError: a source or a setting is missing, options contradict each other, or the results cannot be written.
     """
     if why := missing_inbox(batch, settings):
         raise InputError(why)
