@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
+from tasks.core.jobs import LAYER_VERSION, Document, Frozen, ReadOptions
+from tasks.results.page import SCHEMA_VERSION, PageEntry, PageSource, PageStatus
 from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord
 from tasks.storage.files import StoragePath, files_at
 
@@ -45,6 +45,8 @@ class Listing:
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
         tokens_in, tokens_out: tokens of all pages.
+        layers: how many pages come from their text layer without a model.
+        fallback: how many come from it because the model failed.
     """
 
     file: StoragePath
@@ -55,24 +57,29 @@ class Listing:
     tokens_out: int = 0
     flagged: int = 0
     doubtful: tuple[PageEntry, ...] = ()
+    layers: int = 0
+    fallback: int = 0
 
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = 0
+        read = blank = tokens_in = tokens_out = flagged = layers = fallback = 0
         failed, doubtful = [], list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
             blank += entry.status is PageStatus.BLANK
             tokens_in += entry.tokens_in
             tokens_out += entry.tokens_out
+            layers += entry.source is PageSource.TEXT_LAYER
+            fallback += entry.source is PageSource.TEXT_LAYER_FALLBACK
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
             if entry.confidence is not None and entry.confidence < DOUBTFUL:
                 doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful))
+        found = tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful), layers, fallback
+        return cls(file, read, blank, *found)
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)
@@ -113,6 +120,25 @@ class RequestRecord(Frozen):
     num_predict: int
 
 
+class LayerTally(Frozen):
+    """The pages of a document that are taken from its own text.
+
+    Attributes:
+        pages: taken instead of asking a model.
+        fallback: taken because the model failed at them.
+        version: of what extracted and judged them.
+    """
+
+    pages: int
+    fallback: int = 0
+    version: int = LAYER_VERSION
+
+    @classmethod
+    def of(cls, pages: Listing) -> LayerTally | None:
+        """Return the tally of pages; None if none of them is taken from its text layer."""
+        return cls(pages=pages.layers, fallback=pages.fallback) if pages.layers or pages.fallback else None
+
+
 class Manifest(Frozen):
     """The record of a run, as manifest.json holds it.
 
@@ -130,6 +156,7 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
+        text_layer: how many pages come from the document's own text; None if none do.
         flags: what a person should know of the document as a whole.
     """
 
@@ -152,6 +179,8 @@ class Manifest(Frozen):
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
+    # A version that does not know of text layers could not read the entries of such pages: it finds no manifest at all.
+    text_layer: LayerTally | None = Field(None, exclude_if=lambda value: value is None)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
@@ -186,6 +215,8 @@ class Manifest(Frozen):
             "blank": self.pages.blank,
             "failed": len(self.failed),
             "flagged": self.pages.flagged,
+            "text_layer": self.pages.layers,
+            "fallback": self.pages.fallback,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),

@@ -5,20 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
-from tasks.core.options import Options
+from tasks.core.options import Headers, Options, Pictures, TextLayer
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.inference.api import Api
 from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import find_profile
-from tasks.results.page import PageResult
+from tasks.reading.layer_reader import LayerSource
+from tasks.results.page import PageResult, PageSource
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
+from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tasks.storage.downloads import LocalCopy, local_copy
 
@@ -64,8 +67,25 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     if profile.refused and settings.url_api is not Api.OPENAI:
         raise InputError(f"The model {model} cannot be used: {profile.refused}")
     call = plan_call(model, profile, options, named_options)
+    _check_text_layer(requested, named_options)
     slots = requested.slots or settings.slots or choice.backend.default_slots
     return Setup(choice, model, options, call, slots, requested.require_gpu)
+
+
+def _check_text_layer(requested: Options, named_options: dict[str, Any]) -> None:
+    """Refuse what a page's own text cannot follow: another prompt would be answered for some pages only."""
+    if requested.text_layer is TextLayer.NEVER:
+        return
+    asked = {
+        "--prompt (HEARTH_READ__PROMPT)": "prompt" in named_options,
+        "--headers drop": requested.headers is not Headers.KEEP,
+        "--pictures placeholder": requested.pictures is not Pictures.OMIT,
+    }
+    for option in (option for option, is_asked in asked.items() if is_asked):
+        raise InputError(
+            f"--text-layer {requested.text_layer} takes the text of pages as it is, and cannot follow {option}. Leave "
+            "one of the two out."
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ class Prepared:
     store: ResultStore
     digest: str | None
     file: LocalCopy
+    limits: LimitSettings = field(default_factory=LimitSettings)
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
 
@@ -102,13 +123,18 @@ class Prepared:
     def _is_usable(self, page: PageResult) -> bool:
         if not page.stored_since(self.plan.since):
             return False
-        if self.digest is None:
+        if self.digest is None and page.source is not PageSource.TEXT_LAYER:
             return canonical_name(page.model) == canonical_name(self.plan.model)
-        return page.identity == self.plan.identity(page.page, self.digest)
+        return self.plan.is_met(page.page, page.identity, self.digest or "")
+
+    @property
+    def layers(self) -> LayerSource:
+        """The document's text layers."""
+        return LayerSource(self.file.path, self.limits, self.password)
 
     def nothing_left(self) -> bool:
         """Return whether every page stands, so that no server is needed. It stays true only while locked."""
-        return self.digest is not None and not self.store.missing(self.plan, self.digest)
+        return not self.store.missing(self.plan, self.digest or "")
 
 
 async def prepare(
@@ -134,7 +160,7 @@ async def prepare(
         store = ResultStore(plan.output, shared=True)
         digest = await setup.choice.backend.digest(plan.model)
         digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
-        return Prepared(plan, setup, store, digest, file, password, inspected.flags)
+        return Prepared(plan, setup, store, digest, file, settings.limits, password, inspected.flags)
     except BaseException:
         file.close()  # the error's traceback would keep it open
         raise
@@ -157,6 +183,7 @@ def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> 
         require_gpu=job.require_gpu,
         strict=job.strict,
         fallback=job.fallback,
+        text_layer=job.text_layer,
         max_usd=job.max_usd,
         minutes=job.minutes,
     )
@@ -166,4 +193,6 @@ def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """Return the model's digest when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None
+    if last is None or canonical_name(last.model) != canonical_name(plan.model):
+        return None
+    return last.digest or None  # empty if all its pages were taken from their text layer

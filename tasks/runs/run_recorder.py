@@ -10,9 +10,9 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
-from tasks.results.manifest import Listing, Manifest, RequestRecord, RunStatus
-from tasks.results.page import PageEntry
-from tasks.results.usage import CostShares, EndpointRecord, Figures, MachineRecord
+from tasks.results.manifest import LayerTally, Listing, Manifest, RequestRecord, RunStatus
+from tasks.results.page import PageEntry, PageSource
+from tasks.results.usage import CostShares, EndpointRecord, Figures, Insight, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_stats import RunStats
@@ -26,6 +26,8 @@ class RunRecorder:
     Attributes:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
+        layers: those of them that were taken from their text layer.
+        advice: a sentence to add to the insight.
         flags: flags of the document that were raised while it was read.
     """
 
@@ -34,6 +36,8 @@ class RunRecorder:
     idle_seconds: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
+    layers: set[int] = field(default_factory=set)
+    advice: str = ""
     flags: list[Flag] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
@@ -51,7 +55,7 @@ class RunRecorder:
         """Take note that a server is warm."""
         self._stats.warmed(allocation, warmth)
         if self._digest not in {None, warmth.digest}:
-            self.done.clear()  # another version of the model reads them all again
+            self.done &= self.layers  # another version of the model reads all others again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=allocation.backend,
@@ -88,6 +92,8 @@ class RunRecorder:
         self._stats(event)
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
+            if event.result.source is PageSource.TEXT_LAYER:
+                self.layers.add(event.result.page)
 
     def pages_end(self) -> None:
         """Take note that no more pages are read, whether all were or not."""
@@ -106,9 +112,7 @@ class RunRecorder:
             StorageError: they cannot be written.
         """
         plan, store = self.prepared.plan, self.prepared.store
-        digest = self._digest or self.prepared.digest
-        if digest is None:
-            return None
+        digest = self._digest or self.prepared.digest or ""  # empty if no model was needed, or none could be had
         pages = Listing.of(self._entries(digest), store.manifest_path)
         status = _status(pages, len(plan.numbers))
         if not self.done:
@@ -150,7 +154,8 @@ class RunRecorder:
             machines=tuple(self._machines),
             cost_usd=round(usd, 6),
             shares=self._shares(usd, figures) if self._machines else None,
-            insight=insight(figures) if self.done else None,
+            insight=self._insight(figures),
+            text_layer=LayerTally.of(pages),
             flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
@@ -159,6 +164,18 @@ class RunRecorder:
             store.write_document(plan.numbers, strict=plan.strict)
         store.write_manifest(manifest, self._entries(digest))
         return manifest
+
+    def _insight(self, figures: Figures) -> Insight | None:
+        """Return where time and money went; a run that asked no model for any page says so."""
+        if self.done and self.done == self.layers:
+            count = f"{len(self.done)} pages come" if len(self.done) > 1 else "1 page comes"
+            told = f"{count} from the document's own text: no model was asked, and nothing was started."
+            return Insight(figures=figures, saving=None, told=told)
+        if not self.done:
+            return None
+        found = insight(figures)
+        more = f"{len(self.layers)} pages come from the document's own text." if self.layers else self.advice
+        return found.model_copy(update={"told": f"{found.told} {more}".strip()})
 
     def _request(self) -> RequestRecord:
         call = self.prepared.setup.call
@@ -177,7 +194,7 @@ class RunRecorder:
         """Yield the pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
         for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
-            if result.identity == plan.identity(result.page, digest) and result.stored_since(plan.since):
+            if plan.is_met(result.page, result.identity, digest) and result.stored_since(plan.since):
                 yield PageEntry.of(result)
 
     def _listed(self, pages: Listing, digest: str) -> bool:
