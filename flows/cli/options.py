@@ -77,7 +77,7 @@ OfFailed = Annotated[
     Fallback,
     typer.Option(
         metavar="NAME",
-        help="Text of a failed page: none, partial (its last text), or text-layer (the PDF's own text); both are flagged.",
+        help="Text of a failed page: none, partial (its last text) or text-layer (the PDF's own), flagged.",
     ),
 ]
 OfText = Annotated[

@@ -9,12 +9,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.core.events import emit
 from tasks.core.jobs import Plan, TextLayer
 from tasks.documents.render import Renderer
 from tasks.layers.judge import Verdict, judge
 from tasks.layers.pages import layer_page
-from tasks.reading.events import PageDone
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore
 from tasks.settings.reading import LimitSettings
@@ -70,8 +68,10 @@ async def read_layer(renderer: Renderer, number: int) -> tuple[str, Verdict]:
     return text, judge(text, facts)
 
 
-async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, digest: str | None) -> None:
+async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, digest: str | None) -> set[int]:
     """Store the pages that the plan takes from their text layer; what a model has read for this request stays.
+
+    No event is emitted for each: there are hundreds within seconds, and none of them is awaited.
 
     Args:
         source: the document.
@@ -79,22 +79,26 @@ async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, diges
         store: of the document's results.
         digest: the model's, if it is known.
 
+    Returns:
+        The pages that were stored.
+
     Raises:
         UnavailableError: the sandboxed process does not start.
         StorageError: a page cannot be stored.
     """
+    taken = set[int]()
     if plan.text_layer is TextLayer.NEVER:
-        return
+        return taken
     stored = zip(plan.numbers, store.each(plan.numbers), strict=True)
     numbers = [number for number, page in stored if not _stands(page, plan, number, digest)]
 
     def take(number: int, text: str, verdict: Verdict) -> None:
         if verdict.sound or (plan.text_layer is TextLayer.ALWAYS and text.strip()):
-            page = layer_page(plan, number, text, verdict)
-            store.write_page(page)
-            emit(PageDone(page))
+            store.write_page(layer_page(plan, number, text, verdict))
+            taken.add(number)
 
     await source.judged(numbers, take)
+    return taken
 
 
 async def count_sound(source: LayerSource, numbers: Sequence[int], most: int = MOST_COUNTED) -> int:

@@ -98,6 +98,7 @@ class Prepared:
         file: the document on this machine; close it when it has been read.
         password: the document's, if it has one.
         flags: what a person should know of the document as a whole.
+        taken: the pages that this run has taken from their text layer.
     """
 
     plan: Plan
@@ -108,6 +109,7 @@ class Prepared:
     limits: LimitSettings = field(default_factory=LimitSettings)
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
+    taken: set[int] = field(default_factory=set)
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
 from tasks.results.manifest import LayerTally, Listing, Manifest, RequestRecord, RunStatus
-from tasks.results.page import PageEntry, PageSource
+from tasks.results.page import PageEntry
 from tasks.results.usage import CostShares, EndpointRecord, Figures, Insight, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared
@@ -26,7 +26,6 @@ class RunRecorder:
     Attributes:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
-        layers: those of them that were taken from their text layer.
         advice: a sentence to add to the insight.
         flags: flags of the document that were raised while it was read.
     """
@@ -36,7 +35,6 @@ class RunRecorder:
     idle_seconds: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
-    layers: set[int] = field(default_factory=set)
     advice: str = ""
     flags: list[Flag] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
@@ -49,13 +47,14 @@ class RunRecorder:
 
     def __post_init__(self) -> None:
         """Begin to measure."""
+        self.done |= self.prepared.taken
         self._stats = RunStats(self.idle_seconds, self.prepared.setup.call.longest_side)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Take note that a server is warm."""
         self._stats.warmed(allocation, warmth)
         if self._digest not in {None, warmth.digest}:
-            self.done &= self.layers  # another version of the model reads all others again
+            self.done &= self.prepared.taken  # another version of the model reads all others again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=allocation.backend,
@@ -92,8 +91,6 @@ class RunRecorder:
         self._stats(event)
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
-            if event.result.source is PageSource.TEXT_LAYER:
-                self.layers.add(event.result.page)
 
     def pages_end(self) -> None:
         """Take note that no more pages are read, whether all were or not."""
@@ -167,14 +164,15 @@ class RunRecorder:
 
     def _insight(self, figures: Figures) -> Insight | None:
         """Return where time and money went; a run that asked no model for any page says so."""
-        if self.done and self.done == self.layers:
+        taken = self.prepared.taken
+        if self.done and self.done == taken:
             count = f"{len(self.done)} pages come" if len(self.done) > 1 else "1 page comes"
             told = f"{count} from the document's own text: no model was asked, and nothing was started."
             return Insight(figures=figures, saving=None, told=told)
         if not self.done:
             return None
         found = insight(figures)
-        more = f"{len(self.layers)} pages come from the document's own text." if self.layers else self.advice
+        more = f"{len(taken)} pages come from the document's own text." if taken else self.advice
         return found.model_copy(update={"told": f"{found.told} {more}".strip()})
 
     def _request(self) -> RequestRecord:

@@ -1,6 +1,6 @@
 """The text layers of a run's document: taken before any server is acquired, or counted for its insight."""
 
-from tasks.core.events import Progress, emit, subscribe
+from tasks.core.events import Progress, emit
 from tasks.core.jobs import TextLayer
 from tasks.reading.events import LayersCounted
 from tasks.reading.layer_reader import count_sound, take_layers
@@ -20,9 +20,10 @@ async def take_text_layers(prepared: Prepared, recorder: RunRecorder) -> None:
     if plan.text_layer is TextLayer.NEVER or prepared.nothing_left():
         return
     emit(Progress("looking at the text that the document has"))
-    with subscribe(recorder.hear, alone=True):  # hundreds within seconds, of which nobody needs to hear one by one
-        await take_layers(prepared.layers, plan, prepared.store, prepared.digest)
-    emit(Progress(f"{len(recorder.layers)} of {len(plan.numbers)} pages are taken from their text layer"))
+    taken = await take_layers(prepared.layers, plan, prepared.store, prepared.digest)
+    prepared.taken.update(taken)
+    recorder.done.update(taken)
+    emit(Progress(f"{len(taken)} of {len(plan.numbers)} pages are taken from their text layer"))
 
 
 async def count_text_layers(prepared: Prepared, recorder: RunRecorder) -> None:

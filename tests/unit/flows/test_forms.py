@@ -87,7 +87,7 @@ def test_units_are_told():
 def test_what_is_one_of_a_few_is_chosen(flow: Any):
     fields = _fields(flow)
     assert fields["backend"]["enum"] == ["auto", "ec2", "ecs", "embedded", "ollama", "sagemaker", "url"]
-    assert (fields["fallback"]["enum"], fields["fallback"]["default"]) == (["none", "partial"], "none")
+    assert (fields["fallback"]["enum"], fields["fallback"]["default"]) == (["none", "partial", "text-layer"], "none")
 
 
 def test_a_batch_has_every_option_of_a_document():
