@@ -67,6 +67,10 @@ def batch(
     pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
+    longest_side: options.LongestSide = None,
+    num_ctx: options.NumCtx = None,
+    num_predict: options.NumPredict = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Read all new or changed documents on the same servers.
@@ -87,6 +91,10 @@ def batch(
         backend=backend,
         model=model,
         prompt=prompt,
+        profile=profile,
+        longest_side=longest_side,
+        num_ctx=num_ctx,
+        num_predict=num_predict,
         slots=slots,
         attempts=attempts,
         force=force,

@@ -77,6 +77,8 @@ class PageResult(Frozen):
         seconds: seconds of all attempts, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
+        first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
+        claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
         flags: what a person should know of the page.
         source: where its text comes from.
         layer: how its text layer was judged, if its text is that.
@@ -99,6 +101,8 @@ class PageResult(Frozen):
     tokens_out: int = 0
     # Left out if unknown, so that versions without it can read all other pages.
     confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
+    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
     # Left out if empty, so that versions without flags can read all other pages.
@@ -139,6 +143,8 @@ class PageEntry(Frozen):
     tokens_in: int
     tokens_out: int
     confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
+    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
     layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)

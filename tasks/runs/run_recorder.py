@@ -9,6 +9,7 @@ from itertools import zip_longest
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
+from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
 from tasks.results.manifest import LayerTally, Listing, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
@@ -28,6 +29,7 @@ class RunRecorder:
         done: the pages that this run has stored, read or failed.
         advice: a sentence to add to the insight.
         flags: flags of the document that were raised while it was read.
+        call: what was sent for each page, once the server is known.
     """
 
     prepared: Prepared
@@ -37,6 +39,7 @@ class RunRecorder:
     done: set[int] = field(default_factory=set)
     advice: str = ""
     flags: list[Flag] = field(default_factory=list)
+    call: ModelCall | None = None
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
@@ -110,7 +113,8 @@ class RunRecorder:
         """
         plan, store = self.prepared.plan, self.prepared.store
         digest = self._digest or self.prepared.digest or ""  # empty if no model was needed, or none could be had
-        pages = Listing.of(self._entries(digest), store.manifest_path)
+        doubtful_below = self.prepared.setup.read.doubtful_below
+        pages = Listing.of(self._entries(digest), store.manifest_path, doubtful_below)
         status = _status(pages, len(plan.numbers))
         if not self.done:
             if status is RunStatus.STOPPED:
@@ -121,6 +125,7 @@ class RunRecorder:
                 update = {
                     "read_now": 0,
                     **nothing,
+                    "first_token": None,
                     "machines": (),
                     "shares": None,
                     "insight": None,
@@ -148,6 +153,7 @@ class RunRecorder:
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
             read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
             page_seconds=round(figures.page_seconds, 3),
+            first_token=self._stats.first_token(),
             machines=tuple(self._machines),
             cost_usd=round(usd, 6),
             shares=self._shares(usd, figures) if self._machines else None,
@@ -156,6 +162,7 @@ class RunRecorder:
             flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
+            doubtful_below=doubtful_below,
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers, strict=plan.strict)
@@ -176,7 +183,7 @@ class RunRecorder:
         return found.model_copy(update={"told": f"{found.told} {more}".strip()})
 
     def _request(self) -> RequestRecord:
-        call = self.prepared.setup.call
+        call = self.call or self.prepared.setup.call
         names = ("prompt", "longest_side", "num_ctx", "num_predict")
         return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
 
