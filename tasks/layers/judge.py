@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tasks.documents.answers import LayerFacts
@@ -74,7 +75,7 @@ def judge(text: str, facts: LayerFacts) -> Verdict:
 
 def _against_text(text: str, facts: LayerFacts, found: Likeness) -> Iterator[str]:
     """Yield what tells that the text is not what its glyphs show."""
-    unreadable = sum(map(_is_unreadable, text))
+    unreadable = sum(count for character, count in _beyond_ascii(text) if _is_unreadable(character))
     if unreadable:
         yield f"{unreadable} of its characters have no meaning (private use, or not decoded)"
     if len(_MOJIBAKE.findall(text)) > 1:
@@ -130,12 +131,17 @@ def _against_page(text: str, facts: LayerFacts) -> Iterator[str]:
         yield "it has vertical writing"
     if _share(facts.turned, facts) > _TURNED:
         yield f"{_share(facts.turned, facts):.0%} of it runs in another direction"
-    if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in text):
+    if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character, _ in _beyond_ascii(text)):
         yield "it has text from right to left"
 
 
 def _share(count: int, facts: LayerFacts) -> float:
     return min(1.0, count / max(1, facts.characters))
+
+
+def _beyond_ascii(text: str) -> Iterable[tuple[str, int]]:
+    """Return the characters of a text that are not ASCII, and how often each is there."""
+    return () if text.isascii() else Counter(character for character in text if not character.isascii()).items()
 
 
 def _is_unreadable(character: str) -> bool:

@@ -51,7 +51,7 @@ def likeness(text: str) -> Likeness:
     for word in _WORD.findall(text):
         lower = word.lower()
         pairs.update(map("".join, pairwise(lower)))
-    foreign = sum(map(_is_foreign, text)) / max(1, letters)
+    foreign = 0.0 if text.isascii() else sum(map(_is_foreign, text)) / max(1, letters)
     count = pairs.total()
     if not count:
         return Likeness(foreign=foreign)

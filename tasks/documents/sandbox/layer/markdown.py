@@ -18,6 +18,7 @@ _BULLET = re.compile(
 )
 _NUMBER = re.compile(r"^(?:\(?\d{1,3}[.)]|\[\d{1,3}\]|\(?[a-z][.)]) +\S")
 _HYPHEN = re.compile(r"(?:^|[\s(])[^\W\d_]+[-\u2010\u00ad]$")
+_HYPHENS = ("-", "\u2010")
 _SOFT = "\u00ad"
 _TIGHT = 0.75
 _INDENT = 0.8
@@ -115,15 +116,15 @@ def _block(paragraph: Sequence[Row], levels: dict[float, int]) -> str:
 
 def _joined(lines: Sequence[str]) -> str:
     """Join the lines of a paragraph, without the hyphens of words that were divided."""
-    text = lines[0]
+    parts = [lines[0]]
     for line in lines[1:]:
-        if text.endswith(_SOFT) or (_HYPHEN.search(text) and line[:1].islower()):
-            text = text[:-1] + line
-        elif text.endswith(("-", "\u2010")) or (_CJK.match(text[-1:]) and _CJK.match(line)):
-            text += line
-        else:
-            text += f" {line}"
-    return text
+        last = parts[-1]
+        if last.endswith(_SOFT) or (last.endswith(_HYPHENS) and line[:1].islower() and _HYPHEN.search(last)):
+            parts[-1] = last[:-1]
+        elif not (last.endswith(_HYPHENS) or (_CJK.match(last[-1:]) and _CJK.match(line))):
+            parts.append(" ")
+        parts.append(line)
+    return "".join(parts)
 
 
 def _escaped(text: str) -> str:
