@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tasks.layers.letter_pairs import PAIRS
 
-_WORD = re.compile(r"[^\W\d_]+")
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _HIRAGANA, _HANGUL = re.compile("[\u3041-\u3096]"), re.compile("[\uac00-\ud7af]")
 _CHINESE = frozenset(
@@ -47,10 +46,9 @@ def likeness(text: str) -> Likeness:
     eastern = _EAST_ASIAN.findall(text)
     if len(eastern) * 2 > letters > 0:
         return _eastern(eastern)
-    pairs: Counter[str] = Counter()
-    for word in _WORD.findall(text):
-        lower = word.lower()
-        pairs.update(map("".join, pairwise(lower)))
+    lower = text.lower()
+    neighbours = Counter(map(operator.add, lower, lower[1:]))
+    pairs = Counter({pair: count for pair, count in neighbours.items() if pair.isalpha()})
     foreign = 0.0 if text.isascii() else sum(map(_is_foreign, text)) / max(1, letters)
     count = pairs.total()
     if not count:
