@@ -52,7 +52,7 @@ class Recorder:
         self._file = LiveFile(settings.home)
         self._flush_seconds = settings.metrics.flush_seconds
         self._make_sinks = sinks
-        self._sinks: list[Sink] = []
+        self.sinks: list[Sink] = []
         self._warned: set[str] = set()
         self._seen_usd = self._usd = 0.0  # cost of its machines, and its part of it
         self._part = 1.0  # until the first sample of who else uses them
@@ -75,7 +75,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            self._sinks = list(self._make_sinks())
+            self.sinks = list(self._make_sinks())
         except HearthError as error:
             self._warn("the sinks of HEARTH_METRICS__*", str(error))
         flush_at = time.monotonic() + self._flush_seconds
@@ -137,14 +137,14 @@ class Recorder:
 
     def _flush(self) -> None:
         snapshot = self._aggregate.snapshot()
-        for sink in list(self._sinks):
+        for sink in list(self.sinks):
             try:
                 sink.publish(snapshot)
             except HearthError as error:
                 # Warn once; the sink may be reachable again in the next minute.
                 self._warn(sink.name, str(error))
             except Exception as error:  # noqa: BLE001 - numbers must not end a run
-                self._sinks.remove(sink)
+                self.sinks.remove(sink)
                 self._warn(sink.name, f"{type(error).__name__}: {error}. No more are sent there.")
 
     def _warn(self, where: str, why: str) -> None:
