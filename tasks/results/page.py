@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
-from tasks.core.jobs import Frozen
+from tasks.core.jobs import LAYER_VERSION, Frozen
 from tasks.inference.schema import Timing
 
 _LINE_SEPARATORS = "\u0085\u2028\u2029"
@@ -24,6 +24,10 @@ def _is_unknown(value: object) -> bool:
     return value is None
 
 
+def _is_model(source: object) -> bool:
+    return source is PageSource.MODEL
+
+
 class PageStatus(StrEnum):
     """How a page ended."""
 
@@ -31,6 +35,30 @@ class PageStatus(StrEnum):
     BLANK = "blank"
     """Nothing is on it: all pixels are equal, so that no request was sent."""
     FAILED = "failed"
+
+
+class PageSource(StrEnum):
+    """Where a page's text comes from."""
+
+    MODEL = "model"
+    TEXT_LAYER = "text-layer"
+    """The page's own text layer; no model was asked."""
+    TEXT_LAYER_FALLBACK = "text-layer-fallback"
+    """The page's own text layer, after the model had failed at it."""
+
+
+class LayerRecord(Frozen):
+    """How a page's text layer was judged.
+
+    Attributes:
+        score: 0 to 1; how much of it is as text of a language is, and is what the page shows.
+        why: what speaks for it, or the first thing that speaks against it.
+        version: of what extracted and judged it.
+    """
+
+    score: float
+    why: str
+    version: int = LAYER_VERSION
 
 
 class Attempt(Frozen):
@@ -56,6 +84,8 @@ class PageResult(Frozen):
         first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
         claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
         flags: what a person should know of the page.
+        source: where its text comes from.
+        layer: how its text layer was judged, if its text is that.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -83,6 +113,9 @@ class PageResult(Frozen):
     attempts: tuple[Attempt, ...] = ()
     # Left out if empty, so that versions without flags can read all other pages.
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
+    # Versions that do not know of text layers take such a page for missing, and read it.
+    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
+    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
     finished_at: datetime
 
     @property
@@ -129,6 +162,8 @@ class PageEntry(Frozen):
     first_seconds: float | None = Field(None, exclude_if=_is_unknown)
     claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
+    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
+    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
 
     @property
     def why(self) -> str:

@@ -225,3 +225,8 @@ def test_a_profile_of_the_users_own_decides_for_its_model(monkeypatch, tmp_path:
     monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
     with pytest.raises(InputError, match="We tried it"):
         setup(model="glm-ocr", json_schema={"type": "object"})
+
+
+def test_a_schema_is_refused_where_pages_are_taken_from_their_own_text():
+    with pytest.raises(InputError, match="cannot follow --schema"):
+        setup(text_layer="auto", json_schema={"type": "object"})
