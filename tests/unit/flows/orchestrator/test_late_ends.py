@@ -141,3 +141,5 @@ def test_what_is_damaged_is_left_alone(home: Path, content: str):
 def test_where_nothing_can_be_kept_the_run_ends_all_the_same(home: Path):
     home.write_text("a file in the place of the directory")
     ended()
+    assert home.read_text() == "a file in the place of the directory"
+    assert undelivered(home, API) == []
