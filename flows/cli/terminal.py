@@ -131,6 +131,8 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
             f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
             f"after {manifest.warm_seconds:.1f} s of warm-up"
         )
+        if manifest.first_token:
+            lines["time"] += f"; first token: {manifest.first_token}"
     if manifest.machines:
         lines["cost"] = f"USD {manifest.cost_usd:.4f}; hearth cost adds the idle time after it"
     if manifest.insight is not None:
@@ -141,6 +143,8 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
         err.say(f"{name:<8}{value}")
     for entry in manifest.failed:
         err.say(f"page {entry.page} failed: {entry.why}", "red")
+    for entry in manifest.pages.doubtful:
+        err.say(f"page {entry.page} is doubtful: its confidence is {entry.confidence:.2f}", "yellow")
     listed = manifest.flagged(MOST_FLAGGED)
     flags = [str(flag) for flag in manifest.flags]
     flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in listed]

@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
-_THREADS_SECONDS = 5.0
+THREADS_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -43,7 +43,7 @@ class WorkLoop:
         await self.run(self._finish)
         ending = threading.Thread(target=self._calls.shutdown, daemon=True)
         ending.start()
-        await asyncio.to_thread(ending.join, _THREADS_SECONDS)
+        await asyncio.to_thread(ending.join, THREADS_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
@@ -88,6 +88,16 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
             cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine as a task until the end of the block, which cancels it and waits until it has ended."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await cancel_and_wait(task)
 
 
 async def repeat_every(seconds: float, act: Callable[[], Awaitable[object]], done: threading.Event) -> None:

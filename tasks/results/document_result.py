@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any, overload
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import StorageError
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Plan, ReadOptions, page_identity
+from tasks.core.jobs import Document, Plan, ReadOptions, meets_request
+from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
-from tasks.results.usage import EndpointRecord
+from tasks.results.usage import EndpointRecord, Spread
 from tasks.storage.files import StoragePath
 
 
@@ -26,13 +26,15 @@ class Result(BaseModel):
 
 
 class PageCounts(Result):
-    """How many pages there are, by status, how many are flagged, and how many this run read."""
+    """How many pages there are, by status, flagged, doubtful, of unknown confidence, and read by this run."""
 
     pages: int = 0
     read: int = 0
     blank: int = 0
     failed: int = 0
     flagged: int = 0
+    doubtful: int = 0
+    confidence_unknown: int = 0
     read_now: int = 0
 
 
@@ -55,6 +57,7 @@ class DocumentResult(Result):
         flags: what a person should know of the document as a whole.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
+        first_token: seconds from the request to the first token, of the pages that the run read; None if it read none.
     """
 
     status: RunStatus
@@ -75,6 +78,7 @@ class DocumentResult(Result):
     cost_usd: float = 0.0
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
+    first_token: Spread | None = None
     flags: tuple[Flag, ...] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -109,13 +113,15 @@ class DocumentResult(Result):
         return cls(
             **{name: getattr(manifest, name) for name in shared},
             **{name: place for name, place in _places(manifest.output, manifest.status).items() if name not in shared},
-            numbers=_ranges(entry.page for entry in pages),
+            numbers=format_ranges(entry.page for entry in pages),
             counts=PageCounts(
                 pages=len(pages),
                 read=pages.read,
                 blank=pages.blank,
                 failed=len(pages.failed),
                 flagged=pages.flagged,
+                doubtful=pages.doubted,
+                confidence_unknown=pages.unsure,
                 read_now=manifest.read_now,
             ),
             strict=strict,
@@ -169,7 +175,7 @@ class Pages(Sequence[PageResult]):
 
     def __init__(self, result: DocumentResult) -> None:
         self._result = result
-        self._numbers = _expanded(result.numbers)
+        self._numbers = parse_ranges(result.numbers)
         self._store = ResultStore(result.output)
 
     def __len__(self) -> int:
@@ -193,7 +199,7 @@ class Pages(Sequence[PageResult]):
             name = f"Page {number} of {result.document.name}"
             if page is None:
                 raise StorageError(f"{name} is not in {result.pages_path} any more. Read the document again.")
-            if page.identity != page_identity(result.document.sha256, number, result.digest, result.options):
+            if not meets_request(page.identity, result.document.sha256, number, result.digest, result.options):
                 raise StorageError(
                     f"{name} was read again since, with another model or other options. Use that run's result, or read "
                     "again as before."
@@ -209,14 +215,3 @@ def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
         "manifest_path": store.manifest_path,
         "pages_path": store.pages_path,
     }
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Return page numbers as ranges, such as 1-7,9."""
-    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-
-
-def _expanded(ranges: str) -> Sequence[int]:
-    bounds = [part.partition("-") for part in ranges.split(",") if part]
-    return [number for first, _, last in bounds for number in range(int(first), int(last or first) + 1)]

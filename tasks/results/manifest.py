@@ -17,9 +17,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
-from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord
+from tasks.core.jobs import LAYER_VERSION, Document, Frozen, ReadOptions
+from tasks.results.page import SCHEMA_VERSION, PageEntry, PageSource, PageStatus
+from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord, Spread
 from tasks.storage.files import StoragePath, files_at
 
 # At the end of manifest.json, the pages stand between these lines, one a line.
@@ -27,7 +27,7 @@ PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
 
 
 DOUBTFUL = 0.8
-"""Confidence below which a page is worth a look."""
+"""Confidence below which a page is doubtful, unless the settings name another."""
 _MOST_DOUBTFUL = 20
 
 
@@ -45,6 +45,12 @@ class Listing:
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
         tokens_in, tokens_out: tokens of all pages.
+        layers: how many pages come from their text layer without a model.
+        fallback: how many come from it because the model failed.
+        doubtful: the least confident pages, up to 20 of them, in order.
+        doubted: how many pages are doubtful.
+        unsure: how many pages were read by a server that does not tell its confidence.
+        confidence: of the least confident page; None if that of no page is known.
     """
 
     file: StoragePath
@@ -55,24 +61,40 @@ class Listing:
     tokens_out: int = 0
     flagged: int = 0
     doubtful: tuple[PageEntry, ...] = ()
+    layers: int = 0
+    fallback: int = 0
+    doubted: int = 0
+    unsure: int = 0
+    confidence: float | None = None
 
     @classmethod
-    def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
+    def of(cls, entries: Iterable[PageEntry], file: StoragePath, doubtful_below: float = DOUBTFUL) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = 0
+        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = layers = fallback = 0
+        lowest: float | None = None
         failed, doubtful = [], list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
             blank += entry.status is PageStatus.BLANK
             tokens_in += entry.tokens_in
             tokens_out += entry.tokens_out
+            layers += entry.source is PageSource.TEXT_LAYER
+            fallback += entry.source is PageSource.TEXT_LAYER_FALLBACK
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
-            if entry.confidence is not None and entry.confidence < DOUBTFUL:
+            if entry.confidence is None:
+                unsure += entry.status is PageStatus.READ and entry.source is PageSource.MODEL
+                continue
+            lowest = entry.confidence if lowest is None else min(lowest, entry.confidence)
+            if entry.confidence < doubtful_below:
+                doubted += 1
                 doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful))
+        return cls(
+            *(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged),
+            *(tuple(doubtful), layers, fallback, doubted, unsure, lowest),
+        )
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)
@@ -113,6 +135,25 @@ class RequestRecord(Frozen):
     num_predict: int
 
 
+class LayerTally(Frozen):
+    """The pages of a document that are taken from its own text.
+
+    Attributes:
+        pages: taken instead of asking a model.
+        fallback: taken because the model failed at them.
+        version: of what extracted and judged them.
+    """
+
+    pages: int
+    fallback: int = 0
+    version: int = LAYER_VERSION
+
+    @classmethod
+    def of(cls, pages: Listing) -> LayerTally | None:
+        """Return the tally of pages; None if none of them is taken from its text layer."""
+        return cls(pages=pages.layers, fallback=pages.fallback) if pages.layers or pages.fallback else None
+
+
 class Manifest(Frozen):
     """The record of a run, as manifest.json holds it.
 
@@ -125,11 +166,14 @@ class Manifest(Frozen):
         warm_seconds: from the request for a server to the first page's start.
         read_seconds: from the first page's start to the last page's end.
         page_seconds: seconds in slots of the pages that this run read, added up.
+        first_token: seconds from the request to the first token, of the pages that this run read; None if it read none.
         machines: machines that were paid for, in the order in which they were taken.
         cost_usd: cost of these machines, as far as their prices are known; 0 for the backends of this machine and for
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
+        text_layer: how many pages come from the document's own text; None if none do.
+        doubtful_below: confidence below which a page is doubtful.
         flags: what a person should know of the document as a whole.
     """
 
@@ -148,13 +192,18 @@ class Manifest(Frozen):
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
     page_seconds: float = 0.0
+    first_token: Spread | None = Field(None, exclude_if=operator.not_)
     machines: tuple[MachineRecord, ...] = ()
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
+    # A version that does not know of text layers could not read the entries of such pages: it finds no manifest at all.
+    text_layer: LayerTally | None = Field(None, exclude_if=lambda value: value is None)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
+    # Left out at its default, so that versions without it can read all other manifests.
+    doubtful_below: float = Field(DOUBTFUL, exclude_if=lambda value: value == DOUBTFUL)
 
     def count(self, *statuses: PageStatus) -> int:
         """Return how many pages have one of these statuses."""
@@ -186,10 +235,16 @@ class Manifest(Frozen):
             "blank": self.pages.blank,
             "failed": len(self.failed),
             "flagged": self.pages.flagged,
+            "text_layer": self.pages.layers,
+            "fallback": self.pages.fallback,
+            "doubtful": self.pages.doubted,
+            "confidence_unknown": self.pages.unsure,
+            "confidence": self.pages.confidence,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),
             "read_seconds": round(self.read_seconds, 3),
+            "first_token_seconds": self.first_token.model_dump() if self.first_token else None,
             "pages_per_minute": round(self.read_now / minutes, 1) if minutes else 0.0,
             "tokens_in": self.pages.tokens_in,
             "tokens_out": self.pages.tokens_out,

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
-from datetime import datetime
 from itertools import dropwhile, takewhile
 from typing import Final
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from tasks.core.events import Progress, emit
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Document, Plan
-from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest
+from tasks.results.manifest import DOUBTFUL, PAGES_BEGIN, PAGES_END, Listing, Manifest
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
 from tasks.storage.files import StoragePath, files_at
@@ -120,9 +119,10 @@ class ResultStore:
                 head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
                 tail = "".join(dropwhile(PAGES_END.__ne__, lines))
             facts = json.loads(head + PAGES_BEGIN + tail)
-            pages = Listing.of(Listing(self.manifest_path), self.manifest_path)
+            doubtful_below = facts.get("doubtful_below", DOUBTFUL) if isinstance(facts, dict) else DOUBTFUL
+            pages = Listing.of(Listing(self.manifest_path), self.manifest_path, doubtful_below)
             return Manifest.model_validate(facts | {"pages": pages})
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
@@ -131,7 +131,7 @@ class ResultStore:
         They have no result, a failed one, that of another request, or one from before the time from which pages count.
         """
         pages = zip(plan.numbers, self.each(plan.numbers), strict=True)
-        return tuple(number for number, page in pages if not _counts(page, plan.identity(number, digest), plan.since))
+        return tuple(number for number, page in pages if not _counts(page, plan, number, digest))
 
     def write_page(self, result: PageResult) -> None:
         """Store a page's result, whole or not at all. A good result of the same identity stays.
@@ -211,5 +211,7 @@ def _stands(page: PageResult | None, identity: str) -> bool:
     return page is not None and page.settled and page.identity == identity
 
 
-def _counts(page: PageResult | None, identity: str, since: datetime | None) -> bool:
-    return page is not None and _stands(page, identity) and page.stored_since(since)
+def _counts(page: PageResult | None, plan: Plan, number: int, digest: str) -> bool:
+    if page is None or not page.settled or not page.stored_since(plan.since):
+        return False
+    return plan.is_met(number, page.identity, digest)

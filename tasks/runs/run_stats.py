@@ -1,13 +1,17 @@
 """Measure a run, or a batch, while it goes on: the figures of `tasks.runs.advice`."""
 
+from __future__ import annotations
+
 import time
+from array import array
 from dataclasses import dataclass, field
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
-from tasks.results.usage import Figures
+from tasks.results.page import PageSource
+from tasks.results.usage import Figures, Spread
 from tasks.serving.warmup import Warmth
 
 
@@ -36,6 +40,7 @@ class RunStats:
     _page_seconds: float = 0.0
     _again_seconds: float = 0.0
     _image_seconds: float = 0.0
+    _first_seconds: array[float] = field(default_factory=lambda: array("d"))
     _machines: list[tuple[MachineFacts, float, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,12 +71,18 @@ class RunStats:
                 self._slots = max(self._slots, slots)
                 if self._from is None:
                     self._from = time.monotonic()
-            case PageDone(result=result):
+            case PageDone(result=result) if result.source is not PageSource.TEXT_LAYER:
                 self._to = time.monotonic()
                 self._read += 1
                 self._page_seconds += result.seconds
                 self._again_seconds += sum(each.seconds for each in result.attempts if each.reason is not None)
                 self._image_seconds += result.timing.prompt_eval
+                if result.first_seconds is not None:
+                    self._first_seconds.append(result.first_seconds)
+
+    def first_token(self) -> Spread | None:
+        """Return the seconds from a page's request to its first token; None before the first page."""
+        return Spread.of(self._first_seconds)
 
     def figures(self) -> Figures:
         """Return what was measured."""

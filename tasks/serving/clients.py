@@ -6,9 +6,10 @@ from typing import Self
 
 import httpx
 
-from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError
+from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError, UnreadableError
 from tasks.inference.api import Api
 from tasks.inference.client import InferenceClient
+from tasks.inference.limits import AnswerLimits
 from tasks.inference.names import find_model
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.ollama.client import OllamaClient
@@ -96,7 +97,7 @@ class DetectingClient:
                 await self._ollama.version()
                 self._found = self._ollama
             except HearthError as error:
-                if isinstance(error, TransientError) and not isinstance(error, ServerFaultError):
+                if isinstance(error, TransientError) and not isinstance(error, ServerFaultError | UnreadableError):
                     raise
                 await self._try_openai(error)
                 self._found = self._openai
@@ -156,7 +157,7 @@ class DetectingClient:
         images: tuple[bytes, ...] = (),
         temperature: float = 0.0,
         *,
-        seconds: float | None = None,
+        limits: AnswerLimits | None = None,
     ) -> Answer:
         """See `InferenceClient`."""
-        return await (await self._client()).generate(request, prompt, images, temperature, seconds=seconds)
+        return await (await self._client()).generate(request, prompt, images, temperature, limits=limits)

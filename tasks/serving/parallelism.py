@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import mean, median
 
+from tasks.core.errors import TransientError
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.schema import Answer, GenerateRequest
@@ -25,7 +26,7 @@ SERIAL_FAMILIES = frozenset(
 _EDGE = 0.15
 """Part of a request that is left out at each end: by a clock's error, consecutive requests seem to overlap."""
 _PROBE_TOKENS = 16
-_LINES = (1, 4, 12)
+PROBE_LINES = (1, 4, 12)
 """Lines of text on a probe's image: more if the server reads fewer too fast for other probes to arrive meanwhile."""
 _LONG_SECONDS = 0.1
 """A probe that takes this long overlaps with others, even if they arrive late."""
@@ -111,7 +112,7 @@ class _Prober:
 
     async def alone(self) -> None:
         """Choose a probe that takes long enough."""
-        for lines in _LINES:
+        for lines in PROBE_LINES:
             self._image = probe_image(lines)
             # The quicker of two: a first request may prepare what later ones find ready.
             self.seconds, answer = min([await self._probe() for _ in range(2)], key=lambda probe: probe[0])
@@ -139,9 +140,16 @@ class _Prober:
         return spans, time.perf_counter() - started
 
     async def _probe(self) -> tuple[float, Answer]:
-        started = time.perf_counter()
-        answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
-        return time.perf_counter() - started, answer
+        while True:
+            started = time.perf_counter()
+            try:
+                answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
+            except TransientError as error:
+                if not error.retry_after:
+                    raise
+                await asyncio.sleep(error.retry_after)  # of a gateway that limits the rate of requests
+            else:
+                return time.perf_counter() - started, answer
 
 
 def _plain(spans: Sequence[Served | None], slots: int) -> bool:
