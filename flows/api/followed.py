@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Scheduled
 
 from flows.api.prefect_state import PrefectCalls, Status, is_over, status_of
 from flows.api.records import Record
+from tasks.core.page_ranges import parse_ranges
 from tasks.results.manifest import DOUBTFUL, Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
@@ -61,7 +62,7 @@ class Followed:
 
     def __init__(self, record: Record, prefect: PrefectCalls, queued: Queued | None = None) -> None:
         self.record = record
-        self.numbers = frozenset(record.numbers)
+        self.numbers = frozenset(parse_ranges(record.pages))
         self.pages: dict[int, Seen] = {}
         self.changes = 0
         """Number of changes of `pages`."""

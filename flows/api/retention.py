@@ -4,8 +4,8 @@ import asyncio
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -74,22 +74,13 @@ def _remove_results(record: Record, results: Path, *, alone: bool) -> None:
             parent.parent.rmdir()
 
 
-@asynccontextmanager
-async def clean_daily(api: ApiSettings, settings: Settings) -> AsyncIterator[None]:
+async def clean_daily(api: ApiSettings, settings: Settings) -> None:
     """Delete expired runs now and every day."""
-
-    async def clean() -> None:
-        while True:
-            with suppress(OSError):  # repeated the next day
-                runs = expired_runs(api.directory, settings.retention, time.time())
-                await asyncio.to_thread(sweep, runs, dry_run=False)
-            await asyncio.sleep(DAY_SECONDS)
-
-    task = asyncio.create_task(clean())
-    try:
-        yield
-    finally:
-        task.cancel()
+    while True:
+        with suppress(OSError):  # repeated the next day
+            runs = expired_runs(api.directory, settings.retention, time.time())
+            await asyncio.to_thread(sweep, runs, dry_run=False)
+        await asyncio.sleep(DAY_SECONDS)
 
 
 def expired_runs(directory: Path, retention: RetentionSettings, now: float) -> Iterator[Expired]:

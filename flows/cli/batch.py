@@ -12,7 +12,7 @@ from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
-from tasks.core.jobs import Fallback
+from tasks.core.jobs import Fallback, TextLayer
 from tasks.core.options import Headers, Pictures
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
@@ -62,6 +62,7 @@ def batch(
     ] = 200,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    text_layer: options.OfText = TextLayer.NEVER,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
@@ -99,6 +100,7 @@ def batch(
         force=force,
         strict=strict,
         fallback=fallback,
+        text_layer=text_layer,
         headers=headers,
         pictures=pictures,
         max_usd=max_usd,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks.core.jobs import BackendName, Fallback
+from tasks.core.jobs import BackendName, Fallback, TextLayer
 from tasks.core.options import Headers, Pictures
 from tasks.settings.reading import ReadSettings
 
@@ -80,7 +80,16 @@ Strict = Annotated[bool, typer.Option("--strict", help="Treat flagged pages as f
 OfFailed = Annotated[
     Fallback,
     typer.Option(
-        metavar="NAME", help="Text of a failed page in document.md: none, or partial (its last text, flagged)."
+        metavar="NAME",
+        help="Text of a failed page: none, partial (its last text) or text-layer (the PDF's own), flagged.",
+    ),
+]
+OfText = Annotated[
+    TextLayer,
+    typer.Option(
+        metavar="NAME",
+        help="Take the text that the PDF has, without a model: never, auto (pages where it is sound), or always "
+        "(flagged where it is not).",
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")]

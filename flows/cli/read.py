@@ -16,7 +16,7 @@ from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
-from tasks.core.jobs import Fallback, Job
+from tasks.core.jobs import Fallback, Job, TextLayer
 from tasks.core.options import Headers, Pictures
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -53,6 +53,7 @@ def read(
     ] = None,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    text_layer: options.OfText = TextLayer.NEVER,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
@@ -105,6 +106,7 @@ def read(
                 max_usd=max_usd,
                 strict=strict,
                 fallback=fallback,
+                text_layer=text_layer,
                 headers=headers,
                 pictures=pictures,
             )
@@ -140,6 +142,7 @@ async def _read_all(jobs: list[tuple[str, Job]], reporter: _Reporter) -> int:
 async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     from tasks.runs.prepare import prepare
     from tasks.runs.run_recorder import RunRecorder
+    from tasks.runs.text_layers import take_text_layers
 
     settings = load_settings()
     prepared = await prepare(job, settings)
@@ -147,7 +150,9 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
         prepared.store.prepare()
         # If every page is stored already, no server is needed, not even Prefect's.
         async with prepared.lock():
-            manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
+            recorder = RunRecorder(prepared)
+            await take_text_layers(prepared, recorder)
+            manifest = recorder.close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest
         emit(Progress("starting Prefect"))

@@ -24,6 +24,7 @@ from tasks.reading.page_reader import PageReader
 from tasks.results.manifest import Manifest
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
+from tasks.runs.text_layers import count_text_layers, take_text_layers
 from tasks.settings.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -64,9 +65,11 @@ async def read_document(
         async with prepared.lock(), live:
             recorder = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
             try:
+                await take_text_layers(prepared, recorder)
                 if not prepared.nothing_left():
                     with subscribe(live):
                         await _read_on_servers(prepared, settings, recorder, shared, all_admitted)
+                    await count_text_layers(prepared, recorder)
             finally:
                 manifest = recorder.close()
                 if manifest is not None:
@@ -87,7 +90,7 @@ async def _read_on_servers(
     plan = prepared.plan
     renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
     # Without the model's digest, it is not certain which pages are left.
-    expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest) if prepared.digest else plan.numbers
+    expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest or "")
     async with (
         _servers(prepared, settings, recorder, shared, len(expected)) as group,
         group.work.opened(renderer),

@@ -124,12 +124,7 @@ def run_trial(
 
     `prepare` runs between the deployment and the page, for example to bake an image. `trial` receives the outcome, also
     if an error is raised. The listener receives progress messages.
-
-    Raises:
-        TimeUpError: the budget was used up.
-        KeyboardInterrupt: the test was interrupted.
-        HearthError: the page could not be read.
-        InfraError: the stack could not be deployed.
+    A budget that is used up raises TimeUpError.
     """
     began = time.monotonic()
     try:

@@ -28,6 +28,10 @@ class FlagName(StrEnum):
     """The text comes from a failed attempt (`--fallback partial`)."""
     SEAM = "seam"
     """The page was read in strips; lines may be cut or doubled where two strips meet."""
+    TEXT_LAYER = "text-layer"
+    """The text is the page's own text layer, which may not be all that the page shows (`--text-layer always`)."""
+    TEXT_LAYER_FALLBACK = "text-layer-fallback"
+    """The model failed at the page, and the text is its text layer (`--fallback text-layer`)."""
     UNDECODED = "undecoded"
     """The page may have content of a kind that cannot be read."""
 

@@ -20,12 +20,24 @@ class BackendName(StrEnum):
     URL = "url"
 
 
+class TextLayer(StrEnum):
+    """Whether the text that a PDF already has stands for its pages, so that no model is asked for them."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    """For the pages whose text layer is sound."""
+    ALWAYS = "always"
+    """For every page that has text; those whose layer is not sound are flagged."""
+
+
 class Fallback(StrEnum):
     """What is stored of a page when all its attempts have failed."""
 
     NONE = "none"
     PARTIAL = "partial"
     """The text of its last attempts, flagged; the page counts as failed, and the next run reads it again."""
+    TEXT_LAYER = "text-layer"
+    """The page's text layer, if its text is that of a language, flagged; the page counts as read."""
 
 
 class Headers(StrEnum):
@@ -103,8 +115,16 @@ class Options(Form):
     fallback: Fallback = Field(
         Fallback.NONE,
         title="Fallback",
-        description="Text of a failed page in document.md: none, or partial, which is the text of its last attempts, "
-        "flagged. The page counts as failed either way.",
+        description="Text of a failed page in document.md: none; partial, which is the text of its last attempts; or "
+        "text-layer, which is the text that the PDF has for it. Either is flagged. With text-layer the page counts as "
+        "read, otherwise as failed.",
+    )
+    text_layer: TextLayer = Field(
+        TextLayer.NEVER,
+        title="Text layer",
+        description="Pages whose own text is taken from the PDF, without a model: never; auto, those whose text layer "
+        "is sound; or always, all that have text, flagged where it is not sound.",
+        exclude_if=lambda value: value is TextLayer.NEVER,
     )
     slots: int | None = optional_field(
         "Slots",

@@ -80,15 +80,15 @@ class Recorder:
             self._warn("the sinks of HEARTH_METRICS__*", str(error))
         flush_at = time.monotonic() + self._flush_seconds
         while not self._done.wait(SAMPLE_SECONDS):
-            self._sample()
+            self.sample()
             if time.monotonic() >= flush_at:
                 flush_at = time.monotonic() + self._flush_seconds
-                self._flush()
-        self._sample(last=True)
+                self.flush()
+        self.sample(last=True)
         self._file.remove()
-        self._flush()
+        self.flush()
 
-    def _sample(self, *, last: bool = False) -> None:
+    def sample(self, *, last: bool = False) -> None:
         """Sample the servers and the costs, and update the live file."""
         now = self._servers.now
         servers = [_live(server) for server in now]
@@ -135,7 +135,8 @@ class Recorder:
             servers=tuple(servers),
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send a snapshot of the metrics to the sinks."""
         snapshot = self._aggregate.snapshot()
         for sink in list(self.sinks):
             try:

@@ -10,8 +10,10 @@ from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Fallback, Plan
 from tasks.documents.render import PageImage, Renderer
 from tasks.inference.schema import Answer
+from tasks.layers.pages import fallback_page
 from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
+from tasks.reading.layer_reader import read_layer
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader
 from tasks.reading.validate import part_of
@@ -121,7 +123,7 @@ class PageReader:
 
     def _note(self, number: int, attempt: Attempt, bad: Answer | None = None) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
-        if self._plan.fallback is Fallback.NONE or attempt.reason is FailureReason.DECLINED:
+        if self._plan.fallback is not Fallback.PARTIAL or attempt.reason is FailureReason.DECLINED:
             return
         if bad is not None and bad.response.strip():
             self._bad[number] = bad
@@ -164,8 +166,15 @@ class PageReader:
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),
         )
+        if error and self._plan.fallback is Fallback.TEXT_LAYER:
+            result = await self._from_layer(result)
         # An interruption does not separate the stored result from its event.
         await asyncio.shield(self._save(result))
+
+    async def _from_layer(self, failed: PageResult) -> PageResult:
+        """Return a failed page as read from its text layer, if that has the text of a language; else as it is."""
+        text, verdict = await read_layer(self._renderer, failed.page)
+        return fallback_page(failed, text, verdict) if text.strip() and verdict.is_language else failed
 
     async def _save(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import StorageError
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Plan, ReadOptions, page_identity
+from tasks.core.jobs import Document, Plan, ReadOptions, meets_request
 from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
@@ -199,7 +199,7 @@ class Pages(Sequence[PageResult]):
             name = f"Page {number} of {result.document.name}"
             if page is None:
                 raise StorageError(f"{name} is not in {result.pages_path} any more. Read the document again.")
-            if page.identity != page_identity(result.document.sha256, number, result.digest, result.options):
+            if not meets_request(page.identity, result.document.sha256, number, result.digest, result.options):
                 raise StorageError(
                     f"{name} was read again since, with another model or other options. Use that run's result, or read "
                     "again as before."

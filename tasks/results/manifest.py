@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
+from tasks.core.jobs import LAYER_VERSION, Document, Frozen, ReadOptions
+from tasks.results.page import SCHEMA_VERSION, PageEntry, PageSource, PageStatus
 from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord, Spread
 from tasks.storage.files import StoragePath, files_at
 
@@ -45,6 +45,8 @@ class Listing:
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
         tokens_in, tokens_out: tokens of all pages.
+        layers: how many pages come from their text layer without a model.
+        fallback: how many come from it because the model failed.
         doubtful: the least confident pages, up to 20 of them, in order.
         doubted: how many pages are doubtful.
         unsure: how many pages were read by a server that does not tell its confidence.
@@ -59,6 +61,8 @@ class Listing:
     tokens_out: int = 0
     flagged: int = 0
     doubtful: tuple[PageEntry, ...] = ()
+    layers: int = 0
+    fallback: int = 0
     doubted: int = 0
     unsure: int = 0
     confidence: float | None = None
@@ -66,7 +70,7 @@ class Listing:
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: StoragePath, doubtful_below: float = DOUBTFUL) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = 0
+        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = layers = fallback = 0
         lowest: float | None = None
         failed, doubtful = [], list[PageEntry]()
         for entry in entries:
@@ -74,12 +78,14 @@ class Listing:
             blank += entry.status is PageStatus.BLANK
             tokens_in += entry.tokens_in
             tokens_out += entry.tokens_out
+            layers += entry.source is PageSource.TEXT_LAYER
+            fallback += entry.source is PageSource.TEXT_LAYER_FALLBACK
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
             if entry.confidence is None:
-                unsure += entry.status is PageStatus.READ
+                unsure += entry.status is PageStatus.READ and entry.source is PageSource.MODEL
                 continue
             lowest = entry.confidence if lowest is None else min(lowest, entry.confidence)
             if entry.confidence < doubtful_below:
@@ -87,7 +93,7 @@ class Listing:
                 doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
         return cls(
             *(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged),
-            *(tuple(doubtful), doubted, unsure, lowest),
+            *(tuple(doubtful), layers, fallback, doubted, unsure, lowest),
         )
 
     def __len__(self) -> int:
@@ -129,6 +135,25 @@ class RequestRecord(Frozen):
     num_predict: int
 
 
+class LayerTally(Frozen):
+    """The pages of a document that are taken from its own text.
+
+    Attributes:
+        pages: taken instead of asking a model.
+        fallback: taken because the model failed at them.
+        version: of what extracted and judged them.
+    """
+
+    pages: int
+    fallback: int = 0
+    version: int = LAYER_VERSION
+
+    @classmethod
+    def of(cls, pages: Listing) -> LayerTally | None:
+        """Return the tally of pages; None if none of them is taken from its text layer."""
+        return cls(pages=pages.layers, fallback=pages.fallback) if pages.layers or pages.fallback else None
+
+
 class Manifest(Frozen):
     """The record of a run, as manifest.json holds it.
 
@@ -147,6 +172,7 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
+        text_layer: how many pages come from the document's own text; None if none do.
         doubtful_below: confidence below which a page is doubtful.
         flags: what a person should know of the document as a whole.
     """
@@ -171,6 +197,8 @@ class Manifest(Frozen):
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
+    # A version that does not know of text layers could not read the entries of such pages: it finds no manifest at all.
+    text_layer: LayerTally | None = Field(None, exclude_if=lambda value: value is None)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
@@ -207,6 +235,8 @@ class Manifest(Frozen):
             "blank": self.pages.blank,
             "failed": len(self.failed),
             "flagged": self.pages.flagged,
+            "text_layer": self.pages.layers,
+            "fallback": self.pages.fallback,
             "doubtful": self.pages.doubted,
             "confidence_unknown": self.pages.unsure,
             "confidence": self.pages.confidence,

@@ -11,14 +11,18 @@ from pydantic import Field
 
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
-from tasks.core.jobs import Frozen
+from tasks.core.jobs import LAYER_VERSION, Frozen
 from tasks.inference.schema import Timing
 
 SCHEMA_VERSION: Literal[1] = 1
 
 
-def _is_unknown(value: float | None) -> bool:
+def _is_unknown(value: object) -> bool:
     return value is None
+
+
+def _is_model(source: object) -> bool:
+    return source is PageSource.MODEL
 
 
 class PageStatus(StrEnum):
@@ -28,6 +32,30 @@ class PageStatus(StrEnum):
     BLANK = "blank"
     """Nothing is on it: all pixels are equal, so that no request was sent."""
     FAILED = "failed"
+
+
+class PageSource(StrEnum):
+    """Where a page's text comes from."""
+
+    MODEL = "model"
+    TEXT_LAYER = "text-layer"
+    """The page's own text layer; no model was asked."""
+    TEXT_LAYER_FALLBACK = "text-layer-fallback"
+    """The page's own text layer, after the model had failed at it."""
+
+
+class LayerRecord(Frozen):
+    """How a page's text layer was judged.
+
+    Attributes:
+        score: 0 to 1; how much of it is as text of a language is, and is what the page shows.
+        why: what speaks for it, or the first thing that speaks against it.
+        version: of what extracted and judged it.
+    """
+
+    score: float
+    why: str
+    version: int = LAYER_VERSION
 
 
 class Attempt(Frozen):
@@ -52,6 +80,8 @@ class PageResult(Frozen):
         first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
         claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
         flags: what a person should know of the page.
+        source: where its text comes from.
+        layer: how its text layer was judged, if its text is that.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -77,6 +107,9 @@ class PageResult(Frozen):
     attempts: tuple[Attempt, ...] = ()
     # Left out if empty, so that versions without flags can read all other pages.
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
+    # Versions that do not know of text layers take such a page for missing, and read it.
+    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
+    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
     finished_at: datetime
 
     @property
@@ -113,6 +146,8 @@ class PageEntry(Frozen):
     first_seconds: float | None = Field(None, exclude_if=_is_unknown)
     claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
+    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
+    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
 
     @property
     def why(self) -> str:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
-from datetime import datetime
 from itertools import dropwhile, takewhile
 from typing import Final
 
@@ -132,7 +131,7 @@ class ResultStore:
         They have no result, a failed one, that of another request, or one from before the time from which pages count.
         """
         pages = zip(plan.numbers, self.each(plan.numbers), strict=True)
-        return tuple(number for number, page in pages if not _counts(page, plan.identity(number, digest), plan.since))
+        return tuple(number for number, page in pages if not _counts(page, plan, number, digest))
 
     def write_page(self, result: PageResult) -> None:
         """Store a page's result, whole or not at all. A good result of the same identity stays.
@@ -212,5 +211,7 @@ def _stands(page: PageResult | None, identity: str) -> bool:
     return page is not None and page.settled and page.identity == identity
 
 
-def _counts(page: PageResult | None, identity: str, since: datetime | None) -> bool:
-    return page is not None and _stands(page, identity) and page.stored_since(since)
+def _counts(page: PageResult | None, plan: Plan, number: int, digest: str) -> bool:
+    if page is None or not page.settled or not page.stored_since(plan.since):
+        return False
+    return plan.is_met(number, page.identity, digest)

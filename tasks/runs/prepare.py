@@ -10,7 +10,7 @@ from typing import Any
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
-from tasks.core.options import Options
+from tasks.core.options import Headers, Options, Pictures, TextLayer
 from tasks.core.page_ranges import select_pages
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from
@@ -19,10 +19,11 @@ from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import GENERAL, find_profile, named_profile, profile_by_server
 from tasks.models.profile import Profile
-from tasks.results.page import PageResult
+from tasks.reading.layer_reader import LayerSource
+from tasks.results.page import PageResult, PageSource
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
-from tasks.settings.reading import OVERRIDES, ReadSettings
+from tasks.settings.reading import OVERRIDES, LimitSettings, ReadSettings
 from tasks.settings.settings import Settings
 from tasks.storage.downloads import LocalCopy, local_copy
 
@@ -101,6 +102,7 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     profile = named_profile(chosen, directory) if chosen else find_profile(model, directory)
     if profile.refused and settings.url_api is not Api.OPENAI:
         raise InputError(f"The model {model} cannot be used: {profile.refused}")
+    _check_text_layer(requested, named_options)
     call = plan_call(model, _overridden(profile, read), options, named_options)
     slots = requested.slots or settings.slots or choice.backend.default_slots
     return Setup(choice, model, options, call, slots, requested.require_gpu, named_options, read)
@@ -114,6 +116,22 @@ def _overridden(profile: Profile, read: ReadSettings) -> Profile:
     return profile.replaced(_overrides(read))
 
 
+def _check_text_layer(requested: Options, named_options: dict[str, Any]) -> None:
+    """Refuse what a page's own text cannot follow: another prompt would be answered for some pages only."""
+    if requested.text_layer is TextLayer.NEVER:
+        return
+    asked = {
+        "--prompt (HEARTH_READ__PROMPT)": "prompt" in named_options,
+        "--headers drop": requested.headers is not Headers.KEEP,
+        "--pictures placeholder": requested.pictures is not Pictures.OMIT,
+    }
+    for option in (option for option, is_asked in asked.items() if is_asked):
+        raise InputError(
+            f"--text-layer {requested.text_layer} takes the text of pages as it is, and cannot follow {option}. Leave "
+            "one of the two out."
+        )
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A run that may start.
@@ -124,6 +142,7 @@ class Prepared:
         file: the document on this machine; close it when it has been read.
         password: the document's, if it has one.
         flags: what a person should know of the document as a whole.
+        taken: the pages that this run has taken from their text layer.
     """
 
     plan: Plan
@@ -131,8 +150,10 @@ class Prepared:
     store: ResultStore
     digest: str | None
     file: LocalCopy
+    limits: LimitSettings = field(default_factory=LimitSettings)
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
+    taken: set[int] = field(default_factory=set)
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -148,13 +169,18 @@ class Prepared:
     def _is_usable(self, page: PageResult) -> bool:
         if not page.stored_since(self.plan.since):
             return False
-        if self.digest is None:
+        if self.digest is None and page.source is not PageSource.TEXT_LAYER:
             return canonical_name(page.model) == canonical_name(self.plan.model)
-        return page.identity == self.plan.identity(page.page, self.digest)
+        return self.plan.is_met(page.page, page.identity, self.digest or "")
+
+    @property
+    def layers(self) -> LayerSource:
+        """The document's text layers."""
+        return LayerSource(self.file.path, self.limits, self.password)
 
     def nothing_left(self) -> bool:
         """Return whether every page stands, so that no server is needed. It stays true only while locked."""
-        return self.digest is not None and not self.store.missing(self.plan, self.digest)
+        return not self.store.missing(self.plan, self.digest or "")
 
 
 async def prepare(
@@ -187,7 +213,7 @@ async def prepare(
         store = ResultStore(plan.output, shared=True)
         digest = await setup.choice.backend.digest(plan.model)
         digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
-        return Prepared(plan, setup, store, digest, file, password, inspected.flags)
+        return Prepared(plan, setup, store, digest, file, settings.limits, password, inspected.flags)
     except BaseException:
         file.close()  # the error's traceback would keep it open
         raise
@@ -208,6 +234,7 @@ def _plan(job: Job, settings: Settings, setup: Setup, document: Document, began:
         require_gpu=job.require_gpu,
         strict=job.strict,
         fallback=job.fallback,
+        text_layer=job.text_layer,
         max_usd=job.max_usd,
         minutes=job.minutes,
     )
@@ -216,4 +243,6 @@ def _plan(job: Job, settings: Settings, setup: Setup, document: Document, began:
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """Return the model's digest when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None
+    if last is None or canonical_name(last.model) != canonical_name(plan.model):
+        return None
+    return last.digest or None  # empty if all its pages were taken from their text layer

@@ -10,6 +10,7 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
+from tasks.results.page import PageSource
 from tasks.results.usage import Figures, Spread
 from tasks.serving.warmup import Warmth
 
@@ -70,7 +71,7 @@ class RunStats:
                 self._slots = max(self._slots, slots)
                 if self._from is None:
                     self._from = time.monotonic()
-            case PageDone(result=result):
+            case PageDone(result=result) if result.source is not PageSource.TEXT_LAYER:
                 self._to = time.monotonic()
                 self._read += 1
                 self._page_seconds += result.seconds

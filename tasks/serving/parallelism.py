@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import mean, median
 
+from tasks.core.errors import TransientError
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.schema import Answer, GenerateRequest
@@ -139,9 +140,16 @@ class _Prober:
         return spans, time.perf_counter() - started
 
     async def _probe(self) -> tuple[float, Answer]:
-        started = time.perf_counter()
-        answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
-        return time.perf_counter() - started, answer
+        while True:
+            started = time.perf_counter()
+            try:
+                answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
+            except TransientError as error:
+                if not error.retry_after:
+                    raise
+                await asyncio.sleep(error.retry_after)  # of a gateway that limits the rate of requests
+            else:
+                return time.perf_counter() - started, answer
 
 
 def _plain(spans: Sequence[Served | None], slots: int) -> bool:

@@ -1,6 +1,5 @@
 """An open PDF in the sandboxed process: its facts, and its pages as images with their flags."""
 
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from PIL import Image
 from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.forms import Forms
 from tasks.documents.sandbox.page_tree import PageTree, repair_boxes, repair_page_tree
-from tasks.documents.sandbox.raster import Drawing, ink_fraction, png_of, scale_for
+from tasks.documents.sandbox.raster import Drawing, ink_fraction, png_of, scale_for, taken_pixels
 from tasks.documents.sandbox.stream_checks import StreamChecks
 from tasks.documents.sandbox.strips import MOST_STRIPS, Strip, cut, strip_points
 
@@ -136,12 +135,8 @@ class PageRenderer:
         Raises:
             RefusedError: the page cannot be rendered, or not in a readable size.
         """
-        mupdf_messages.forget()
-        index = self._tree.index(number)
-        if index is None:
-            raise RefusedError("damaged", "the document refers to a page here that does not exist")
         try:
-            page, flags = self._prepared(self._pdf[index])
+            page, flags = self.prepared(number)
             strips, scale = _drawn(page, longest_side)
         except RefusedError:
             raise
@@ -149,13 +144,12 @@ class PageRenderer:
             damages = mupdf_messages.damages()
             if not damages or isinstance(error, MemoryError):
                 raise
-            raise RefusedError("damaged", _sentence([str(error), *damages])) from error
+            raise RefusedError("damaged", sentence([str(error), *damages])) from error
         inks = [ink_fraction(strip.image) for strip in strips]
-        if damages := [*mupdf_messages.damages(), *self._checks.damages(page)]:
-            pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
+        if damages := self.damages(page):
             if not any(inks):
-                raise RefusedError("damaged", f"nothing on it can be decoded: {_sentence(damages)}")
-            flags.append(("damaged", f"Part of it could not be decoded: {_sentence(damages)}."))
+                raise RefusedError("damaged", f"nothing on it can be decoded: {sentence(damages)}")
+            flags.append(("damaged", f"Part of it could not be decoded: {sentence(damages)}."))
         pngs = [png_of(strip.image) for strip in strips]
         images = [
             {
@@ -167,8 +161,24 @@ class PageRenderer:
         size = {"width": round(page.rect.width * scale), "height": round(page.rect.height * scale)}
         return {"dpi": scale * 72, **size, "images": images, "flags": flags}, pngs
 
-    def _prepared(self, page: pymupdf.Page) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
-        """Return the page ready for drawing, and its flags so far."""
+    def damages(self, page: pymupdf.Page) -> list[str]:
+        """Return what could not be decoded on a page that was drawn."""
+        damages = [*mupdf_messages.damages(), *self._checks.damages(page)]
+        if damages:
+            pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
+        return damages
+
+    def prepared(self, number: int) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
+        """Return a page ready for drawing, and its flags so far.
+
+        Raises:
+            RefusedError: it cannot be drawn.
+        """
+        mupdf_messages.forget()
+        index = self._tree.index(number)
+        if index is None:
+            raise RefusedError("damaged", "the document refers to a page here that does not exist")
+        page = self._pdf[index]
         if self._forms.is_placeholder(page):
             raise RefusedError(
                 "xfa", "its content is an XFA form, of which only a placeholder is drawn. Export it from Adobe Acrobat"
@@ -216,24 +226,11 @@ def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> I
         first, last = start / scale, end / scale
         return drawing.image((0, first, width, last) if tall else (first, 0, last, height))
 
-    return islice(cut(draw, _taken(page, scale, tall=tall), strip, scale, tall=tall), 2 * MOST_STRIPS)
+    return islice(cut(draw, taken_pixels(page, scale, tall=tall), strip, scale, tall=tall), 2 * MOST_STRIPS)
 
 
-def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
-    """Return which pixels along a page's length have words or pictures; all of them if it has no text layer."""
-    length = round((page.rect.height if tall else page.rect.width) * scale)
-    words = [word[:4] for word in page.get_text("words")]
-    pictures = [picture["bbox"] for picture in page.get_image_info()]
-    taken = bytearray(length) if words else bytearray(b"\1") * length
-    for box in (*words, *pictures):
-        rect = pymupdf.Rect(box) * page.rotation_matrix
-        first, last = (rect.y0, rect.y1) if tall else (rect.x0, rect.x1)
-        start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
-        taken[start:end] = b"\1" * max(0, end - start)
-    return taken
-
-
-def _sentence(messages: list[str]) -> str:
+def sentence(messages: list[str]) -> str:
+    """Return messages as one printable text, each once."""
     text = "; ".join(dict.fromkeys(" ".join(message.split()) for message in messages if message))
     return "".join(filter(str.isprintable, text))[:_LONGEST_SENTENCE]
 

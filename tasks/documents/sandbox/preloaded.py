@@ -5,6 +5,7 @@ import encodings.ascii
 import encodings.latin_1
 import encodings.raw_unicode_escape
 import encodings.unicode_escape
+import heapq
 import string
 import textwrap
 import traceback
@@ -13,6 +14,6 @@ import unicodedata
 from PIL import ImageColor, ImageFile, ImageFilter, ImagePalette
 
 MODULES = (
-    *(base64, string, textwrap, traceback, unicodedata, encodings),
+    *(base64, heapq, string, textwrap, traceback, unicodedata, encodings),
     *(ImageColor, ImageFile, ImageFilter, ImagePalette),
 )

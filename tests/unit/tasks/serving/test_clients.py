@@ -32,8 +32,9 @@ async def test_a_server_that_answers_ollamas_version_is_an_ollama(server: Script
         Say(b"not found", 404),
         says(error="Unexpected endpoint or method. (GET /api/version)"),
         fails(401, "no"),
+        Say(b"<!doctype html>", headers={"Content-Type": "text/html"}),
     ],
-    ids=["llama-server", "vLLM", "nginx", "LM Studio, under 200", "a gateway"],
+    ids=["llama-server", "vLLM", "nginx", "LM Studio, under 200", "a gateway", "a gateway with a web page"],
 )
 async def test_a_server_without_it_that_lists_models_speaks_openais_api(server: ScriptedOllama, answer: Say):
     server.answers("/api/version", answer)
