@@ -81,6 +81,19 @@ def table(path: Path) -> Path:
     return _made(path, draw)
 
 
+def figures(path: Path) -> Path:
+    """Prose, and a table without rules, whose figures have spaces between their digits."""
+
+    def draw(page: pymupdf.Page) -> None:
+        _prose(page, (60, 60, 535, 200))
+        for at, name in enumerate(("Algeria, in the north of the land", "Angola, in the south", "Benin", "Botswana")):
+            page.insert_text((60, 230 + 14 * at), name, fontsize=10)
+            for column in range(5):
+                page.insert_text((260 + 50 * column, 230 + 14 * at), f"{33 + at} {400 + column}", fontsize=10)
+
+    return _made(path, draw)
+
+
 def hyphenated(path: Path) -> Path:
     """Words that are divided at the ends of lines, and a list."""
 
@@ -237,5 +250,5 @@ def switched_off(path: Path) -> Path:
     return path
 
 
-SOUND = (prose, blank, columns, table, hyphenated, with_form_and_note, turned_page, overprinted, switched_off)
+SOUND = (prose, blank, columns, table, figures, hyphenated, with_form_and_note, turned_page, overprinted, switched_off)
 UNSOUND = (*(shifted, mojibake, scanned, recognized, stamped, pictured, white, covered, tiny, sideways, private_use),)

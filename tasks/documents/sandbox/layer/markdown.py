@@ -24,6 +24,8 @@ _TIGHT = 0.75
 _INDENT = 0.8
 # Between cells of a row, in sizes of the print.
 _CELL_GAP = 1.5
+# Parts of a row that make it one of a table, and not a running header.
+_CELLS = 3
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60]")
 
 
@@ -98,13 +100,24 @@ def _begins(before: Row, row: Row, spacing: float) -> bool:
 
 
 def _is_tabular(row: Row) -> bool:
-    gaps = [after.x0 - before.x1 for before, after in pairwise(row.cells)]
-    return any(gap > _CELL_GAP * row.size for gap in gaps)
+    return len(_parts(row)) > 1
+
+
+def _parts(row: Row) -> list[str]:
+    """Return what stands far apart in a row."""
+    parts = [[row.cells[0]]]
+    for before, after in pairwise(row.cells):
+        if after.x0 - before.x1 > _CELL_GAP * row.size:
+            parts.append([])
+        parts[-1].append(after)
+    return [Row(tuple(part)).text for part in parts]
 
 
 def _block(paragraph: Sequence[Row], levels: dict[float, int]) -> str:
     if not paragraph:
         return ""
+    if len(parts := _parts(paragraph[0])) >= _CELLS:
+        return " | ".join(parts)  # or `33 003` beside `33 461` would read as one number
     text = _joined([row.text for row in paragraph])
     level = levels.get(round(paragraph[0].size, 1))
     if level and len(text) <= _LONGEST_HEADING and any(map(str.isalpha, text)):

@@ -18,8 +18,8 @@ _GUTTER, _LEAST_GUTTER = 0.7, 6.0
 _LEAST_LINES = 3
 # Space between the text and a running header or footer, in sizes of the print.
 _APART = 0.8
-# Characters of a column's lines; shorter ones are cells of a table, if they stand side by side.
-_PROSE = 20
+# Letters of a column's lines; shorter ones are cells of a table, if they stand side by side.
+_PROSE = 16
 _ALIGNED = 0.12
 _SAME_ROW = 0.5
 _DEEPEST = 6
@@ -176,7 +176,7 @@ def _are_columns(left: Sequence[Line], right: Sequence[Line]) -> bool:
         return False
     if min(beside[0][-1].y1, beside[1][-1].y1) <= max(beside[0][0].y0, beside[1][0].y0):
         return False
-    prose = min(median(len(row.text) for row in side) for side in beside)
+    prose = min(median(sum(map(str.isalpha, row.text)) for row in side) for side in beside)
     if prose >= _PROSE:
         return True
     bases = sorted(row.y1 for row in beside[0])

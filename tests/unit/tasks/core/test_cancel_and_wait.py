@@ -56,6 +56,7 @@ async def test_tasks_that_have_ended_are_not_waited_for():
     await done
     await cancel_and_wait(done)
     await cancel_and_wait()
+    assert not done.cancelled()
 
 
 async def test_a_task_that_a_time_out_of_its_own_is_just_cancelling_is_ended_all_the_same():

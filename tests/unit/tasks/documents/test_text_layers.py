@@ -49,6 +49,11 @@ async def test_a_table_between_rules_is_a_table(extracted):
     )
 
 
+async def test_the_cells_of_a_table_without_rules_stay_apart_and_in_their_row(extracted):
+    text, _ = await extracted(layers.figures)
+    assert "Benin | 35 400 | 35 401 | 35 402 | 35 403 | 35 404\n\nBotswana | 36 400" in text
+
+
 async def test_divided_words_are_joined_and_compounds_keep_their_hyphens(extracted):
     text, _ = await extracted(layers.hyphenated)
     assert "remarkably fond of the old and state-of-the-art ovens.\n\n- flour and water\n\n- salt and yeast" in text

@@ -78,6 +78,8 @@ async def test_stopping_what_has_stopped_is_no_error(machine):
     server.lease.release()
     await asyncio.to_thread(ends, *machine.starts, state.watchdog_pid)
     stop_server(state)
+    assert local_servers(machine.home) == []
+    assert len(machine.starts) == 1
 
 
 @pytest.mark.long("servers that stop and start again and again: 12 s")

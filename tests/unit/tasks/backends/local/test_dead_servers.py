@@ -117,7 +117,7 @@ async def test_a_run_learns_at_once_that_its_server_was_killed(server, home):
     lease = LocalLease(server, Settings(home=home))
     assert not lease.interruption.gone
     os.kill(pids(server)[0], signal.SIGKILL)
-    await until_async(lambda: lease.interruption.gone, 5)
+    await until_async(lambda: lease.interruption.gone)
     assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == lease.interruption.why
     lease.release()
 
