@@ -85,7 +85,7 @@ class Ceilings:
     def _defaults(self) -> Iterator[str]:
         for name in set(self._backends) - {BackendName.AUTO}:
             with suppress(InputError):  # a setting of it is missing, which a request for it reports
-                yield BACKENDS[name](self._settings).default_model
+                yield BACKENDS[name].open(self._settings).default_model
 
 
 def _not_allowed(name: str, value: str, setting: str) -> InputError:

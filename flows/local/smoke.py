@@ -23,8 +23,8 @@ from tasks.core.errors import HearthError, UnavailableError
 
 if TYPE_CHECKING:
     from flows.local.smoke_target import Target
+    from flows.stacks.base import Deployment
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.deployment import Deployment
     from tasks.results.manifest import Manifest
 
 _REMOVAL_ATTEMPTS = 3

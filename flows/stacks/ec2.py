@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
-from flows.stacks.base import StackDeployment
+from flows.stacks.base import Deployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
-from infra_scripts.common.instances import POOL_TAG, images, machines
+from infra_scripts.common.instances import images, machines
 from infra_scripts.common.needs import Machines, Market, Needs
-from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
+from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import parameters, plan_rows, template
+from infra_scripts.ec2.template import plan_rows
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
 from tasks.settings.ec2 import SpotPolicy
@@ -32,7 +31,7 @@ _MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
 }
 
 
-class Ec2Deployment(StackDeployment):
+class Ec2Deployment(Deployment):
     """A pool of machines, which runs launch when they need them."""
 
     supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
@@ -78,16 +77,9 @@ class Ec2Deployment(StackDeployment):
         )
         return Needs(machines=machines)
 
-    def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`, with the network and image that AWS names."""
-        with explain_errors():
-            return request(aws, self._stack(), lambda _: None)
-
-    def request(self) -> StackRequest:
-        """Return the request to CloudFormation, with placeholders for network and image."""
-        stack = self._stack()
-        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED_SERVICES)
+    def request(self, aws: Aws | None = None) -> StackRequest:
+        """Return the request of `up`."""
+        return request(aws, self._stack(), lambda _: None)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

@@ -190,12 +190,14 @@ class Backend(Protocol):
         default_model: for jobs that name none.
         default_slots: for jobs that name no number.
         servers: most servers that one run may use at once.
+        pool_name: name of its pool on AWS; empty if it has none.
     """
 
     name: BackendName
     default_model: str
     default_slots: int
     servers: int = 1
+    pool_name: str = ""
 
     def describe(self) -> str:
         """Return what it is and where, in a few words. Starts and calls nothing."""

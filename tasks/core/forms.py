@@ -5,7 +5,7 @@ Flows for one document and for many share one class of options.
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
@@ -31,6 +31,22 @@ class BackendName(StrEnum):
     OLLAMA = "ollama"
     SAGEMAKER = "sagemaker"
     URL = "url"
+
+    @classmethod
+    def add(cls, name: str) -> Self:
+        """Make the name of a further backend valid in settings and jobs; see `tasks.backends.registry`."""
+        member = str.__new__(cls, name)
+        member._name_, member._value_ = name.upper(), name
+        added: Self = _ADDED.setdefault(name, member)
+        return added
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        added: Self | None = _ADDED.get(str(value))
+        return added
+
+
+_ADDED: dict[str, Any] = {}
 
 
 class Fallback(StrEnum):

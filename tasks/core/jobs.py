@@ -12,10 +12,7 @@ from tasks.core.escaping import escape_line
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Headers, Options, Pictures
 from tasks.core.paths import StoragePath
 
-__all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]
-
-ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
-"""The backends whose machines cost money."""
+__all__ = ["BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]
 
 _LONGEST = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -8,11 +8,14 @@ import httpx
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
+from tasks.backends.registration import Registration
 from tasks.backends.sagemaker.async_transport import QueuedTransport
+from tasks.backends.sagemaker.check import check
 from tasks.backends.sagemaker.endpoint import wake
 from tasks.backends.sagemaker.lease import EndpointLease
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
+from tasks.backends.sagemaker.status import endpoint_status
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
@@ -33,6 +36,7 @@ class SagemakerBackend(Backend):
         self._settings = settings
         self._aws = Aws(settings.ec2.region)
         self._stack: Stack | None = None
+        self.pool_name = settings.ec2.pool
         deployed = settings.sagemaker_stack
         self.default_model = deployed.models[0]
         self.default_slots = deployed.slots * deployed.max_copies
@@ -98,3 +102,12 @@ class SagemakerBackend(Backend):
         return partial(
             RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, interruption=interruption
         )
+
+
+def _not_billed() -> str:
+    return "Not in it: SageMaker's copies that are kept, and instances until AWS scales them in."
+
+
+REGISTRATION = Registration(
+    name=SagemakerBackend.name, open=SagemakerBackend, check=check, status=endpoint_status, not_billed=_not_billed
+)

@@ -13,4 +13,4 @@ async def check(settings: Settings) -> Findings:
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
     status = await endpoint_status(settings)
     yield Finding(State.OK, status.summary)
-    yield of_quotas(await endpoint_quota(aws, status.stack.instance_type))
+    yield of_quotas(await endpoint_quota(aws, status.facts["service"]["type"]))
