@@ -76,30 +76,12 @@ def batch(
     2  the request is wrong
     1  no machine or model was available
     """
+    given = {name: value for name, value in locals().items() if name in Batch.model_fields}
     try:
         latest = time.fromisoformat(finish_by) if finish_by else None
     except ValueError:
         raise InputError(f"--finish-by is {finish_by!r}. Write it like 06:00.") from None
-    requested = Batch(
-        sources=tuple(sources or ()),
-        output=output,
-        backend=backend,
-        model=model,
-        prompt=prompt,
-        slots=slots,
-        attempts=attempts,
-        force=force,
-        strict=strict,
-        fallback=fallback,
-        headers=headers,
-        pictures=pictures,
-        max_usd=max_usd,
-        max_minutes=max_minutes,
-        finish_by=latest,
-        time_zone=time_zone,
-        workers=workers,
-        worker_pages=worker_pages,
-    )
+    requested = Batch(**{**given, "sources": tuple(sources or ()), "finish_by": latest})
     report = run_command(_run(requested, quiet=as_json), as_json=as_json, verbose=verbose)
     if as_json:
         write(report.model_dump_json() + "\n")

@@ -18,18 +18,11 @@ S = TypeVar("S", bound=StackOutputs)
 
 
 async def read_stack(aws: Aws, name: str, outputs: type[S], what: str, remedy: str, **known: str) -> S:
-    """Read the outputs of a stack.
-
-    Args:
-        aws: the account.
-        name: of the stack.
-        outputs: the model to fill.
-        what: the thing that the stack deploys, for the error if it is not there.
-        remedy: the sentence that says how to deploy it.
-        known: fields that are no outputs.
+    """Read the outputs of a stack into a model. `known` has fields that are no outputs.
 
     Raises:
-        CloudError: it is not deployed, or not by this version; or AWS refuses.
+        CloudError: `what` the stack deploys is not there, or not by this version (`remedy` says how to deploy it); or
+            AWS refuses.
     """
     try:
         stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)

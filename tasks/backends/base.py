@@ -71,11 +71,7 @@ class Endpoint:
     api: Api = Api.OLLAMA
 
     def client(self, timeout: float) -> InferenceClient:
-        """Return a client of its API. Use as an async context manager.
-
-        Args:
-            timeout: longest wait for a response, seconds.
-        """
+        """Return a client that waits at most `timeout` seconds for a response. Use as an async context manager."""
         transport = self.transport() if self.transport else None
         return new_client(
             self.api,
@@ -209,23 +205,15 @@ class Backend(Protocol):
         return None
 
     def scale(self, slots: int) -> Scale:
-        """Return how many machines a run begins with: servers or, of a single server, replicas.
-
-        Args:
-            slots: parallel requests for each server.
-        """
+        """Return how many machines a run begins with: servers with so many slots or, of a single server, replicas."""
         del slots
         return Scale()
 
     async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """Find or start a server, another than those that are acquired already.
 
-        Whatever this starts stops by itself when it is idle.
-
-        Args:
-            slots: parallel requests that the run wants to send.
-            holder: name of the run, for people who wonder why the server is up.
-            replicas: least number of replicas, for a server that has them.
+        Whatever this starts stops by itself when it is idle. `holder` is the name of the run, for people who wonder why
+        the server is up. A server that has replicas gets at least so many.
 
         Raises:
             ServerError: there is no server; the message says what to do.
@@ -235,8 +223,6 @@ class Backend(Protocol):
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """Give a server back. Never raises for a server, or a cloud, that cannot be reached.
 
-        Args:
-            allocation: as `acquire` returned it.
-            broken: it did not work: what is paid for stops now, unless others use it.
+        If it was broken, what is paid for stops now, unless others use it.
         """
         ...

@@ -44,12 +44,7 @@ class IndexEntry(Frozen):
 class DocumentIndex:
     """The documents that were read into a results directory: a line each in documents.jsonl, of which the last counts.
 
-    Use as an async context manager, which saves it at the end.
-
-    Args:
-        output: the directory.
-        batch: how its documents are read.
-        settings: for what the batch leaves empty.
+    Use as an async context manager, which saves it at the end. The settings count for what the batch leaves empty.
     """
 
     def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:

@@ -18,12 +18,7 @@ Totals = Mapping[Whose, Snapshot]
 
 
 class TotalsSink:
-    """See `Sink`. Adds a run's numbers to the machine's totals.
-
-    Args:
-        home: the directory of their file.
-        whose: the run's pool and model.
-    """
+    """See `Sink`. Adds the numbers of a run, by its pool and model, to the machine's totals."""
 
     def __init__(self, home: Path, whose: Whose) -> None:
         self.name = str(_file(home))

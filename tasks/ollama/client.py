@@ -78,14 +78,9 @@ class OllamaClient(JsonConnection):
         *,
         seconds: float | None = None,
     ) -> Answer:
-        """Return the model's answer. The request ends early when the text has entered a loop.
+        """Return the model's answer to PNG files. The request ends early when the text has entered a loop.
 
-        Args:
-            request: the options.
-            prompt: the instruction.
-            images: PNG files.
-            temperature: 0 for the likeliest answer.
-            seconds: longest wait for the whole answer; the client's timeout if None.
+        It waits `seconds` for the whole answer, or the client's timeout. The temperature is 0 for the likeliest answer.
 
         Returns:
             The answer, not `done` if it was broken off by either side.

@@ -114,13 +114,10 @@ class Prepared:
 async def prepare(
     job: Job, settings: Settings, password: str | None = None, *, began: datetime | None = None
 ) -> Prepared:
-    """Decide what a run will do.
+    """Decide what a run will do. Blocks that the job names are resolved by the caller.
 
-    Args:
-        job: what to read, and how; blocks that it names are resolved by the caller.
-        settings: for what the job leaves empty.
-        password: the document's, where it does not come from a variable.
-        began: when the run began, which may have been interrupted since; now if None.
+    A password of the document wins over that of a variable. `began` is when the run began, which may have been
+    interrupted since; now if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.

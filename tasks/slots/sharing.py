@@ -43,12 +43,6 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     A slot in flight is given back by a later call, when its page has ended. A run whose claim had ended comes back with
     its slots in flight, even if fewer are free: their requests are on the server.
 
-    Args:
-        ledger: as it was read.
-        run: the run's token.
-        need: what it needs.
-        now: seconds since the epoch.
-
     Returns:
         The ledger, and the run's share: it starts no page beyond it, even if it holds more for now.
     """

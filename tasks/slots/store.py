@@ -50,8 +50,7 @@ class LedgerStore(Protocol):
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Read the ledger, write the changed one unless it is the same, and return it. No other write comes between.
 
-        Args:
-            change: called again with the new ledger if another run wrote first.
+        `change` is called again with the new ledger if another run wrote first.
 
         Raises:
             HearthError: it cannot be reached, or not be written.
@@ -60,12 +59,7 @@ class LedgerStore(Protocol):
 
 
 class FileStore:
-    """A ledger in a file, for the runs of this machine. A run that dies in a change leaves it as it was.
-
-    Args:
-        path: of the file; its directory is made.
-        server: see `LedgerStore`.
-    """
+    """A ledger in a file, for the runs of this machine. A run that dies in a change leaves it as it was."""
 
     poll_seconds = 0.05
     watch_seconds = 0.25

@@ -73,13 +73,7 @@ def servers(held: Sequence[Held]) -> str:
 
 
 def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
-    """Return the summary of a run.
-
-    Args:
-        manifest: the run's.
-        held: its servers; none in a batch, whose documents share them.
-        text: the path of the document's text.
-    """
+    """Return the summary of a run. A batch's documents share its servers, and have none of their own."""
     figures, endpoint = manifest.totals(), manifest.endpoint
     facts = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"

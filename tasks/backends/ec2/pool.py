@@ -61,11 +61,9 @@ class Pool:
         return next((machine for machine in listed if machine.id == machine_id), None)
 
     async def survey(self, avoid: Collection[str], *, recent: bool = False) -> Survey:
-        """Look at all machines, and choose the next step of a run that needs one.
+        """Look at all machines, and choose the next step of a run that needs one; machines to `avoid` did not work.
 
-        Args:
-            avoid: ids of machines that did not work.
-            recent: accept what was seen within the poll interval.
+        If `recent`, accept what was seen within the poll interval.
         """
         machines = await (self.recent_machines() if recent else self.machines())
         records = await self.records_of(tuple(machine for machine in machines if machine.there))

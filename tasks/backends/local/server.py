@@ -92,14 +92,10 @@ class LeasedServer:
 async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
     """Reuse the server, or start it, and lease it.
 
-    Args:
-        spec: of the server.
-        home: Hearth's directory.
-        idle_seconds: how long it stays after its last lease, if this call starts it.
-        deadline_seconds: for its first response.
+    If this call starts it, it stays for `idle_seconds` after its last lease.
 
     Raises:
-        ServerError: it does not start, or does not answer in time; with the end of its log.
+        ServerError: it does not start, or does not answer within `deadline_seconds`; with the end of its log.
     """
     normalize_environment()
     directory = spec.directory(home)
