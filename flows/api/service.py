@@ -25,9 +25,9 @@ from flows.api.uploads import Posted, Upload, clear_leftovers
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import begins_anew, request_key
 from tasks.core.errors import ServerError, StorageError
+from tasks.core.file_locks import take_exclusive, take_shared
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import take_exclusive, take_shared
 
 FOLDERS = ("documents", "results", "runs", "webhooks", "queue")
 ENTRIES = frozenset((*FOLDERS, "locks", "identity"))

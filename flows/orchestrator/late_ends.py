@@ -24,9 +24,9 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed
 
 from tasks.core.errors import HearthError
+from tasks.core.file_locks import FileLock, take_exclusive, try_exclusive
 from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
-from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 S = TypeVar("S", bound=State[Any])
 

@@ -9,13 +9,12 @@ from flows.stacks.base import Deployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import images, machines
-from infra_scripts.common.needs import Machines, Market, Needs
+from infra_scripts.common.needs import Machines, Needs
 from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import plan_rows
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
-from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -24,11 +23,6 @@ _NOTES = (
     "Prices include disks, but not a public IPv4 address (USD 0.005 an hour).",
     "Spot machines cost less. They are terminated instead of stopped.",
 )
-_MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
-    SpotPolicy.AUTO: ("spot", "on-demand"),
-    SpotPolicy.SPOT: ("spot",),
-    SpotPolicy.ON_DEMAND: ("on-demand",),
-}
 
 
 class Ec2Deployment(Deployment):
@@ -66,10 +60,10 @@ class Ec2Deployment(Deployment):
 
     def needs(self) -> Needs:
         """Return the machines that it launches, and their markets."""
-        stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
+        stack = self.settings.ec2_stack
         machines = Machines(
             types=self.settings.ec2.types,
-            markets=markets,
+            markets=self.settings.ec2.spot_policy.markets,
             ami_parameter=stack.base_ami_parameter,
             ami_setting="HEARTH_EC2_STACK__BASE_AMI_PARAMETER",
             disk_gb=stack.disk_gb,

@@ -33,7 +33,6 @@ class Quota:
         name: as Service Quotas shows it.
         allowed: vCPUs, or instances; None if unknown.
         needed: by one machine, in the same unit.
-        why_unknown: an error's message.
     """
 
     name: str

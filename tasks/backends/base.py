@@ -55,12 +55,9 @@ class Endpoint:
     """How to call a server.
 
     Attributes:
-        url: of its API.
-        headers: sent with each request.
         certificate: the only one to trust over TLS, in PEM; None for those that `trust` names.
         trust: file of trusted certificates; None for the system's.
         transport: makes what carries requests, where that is not plain HTTP.
-        api: that it speaks.
     """
 
     url: str
@@ -138,10 +135,8 @@ class Allocation:
     """A server that was acquired, and may be called until it is released.
 
     Attributes:
-        endpoint: how to call it.
         slots: parallel requests that it, or each of its replicas, is set up for; a measurement corrects that.
         ledger: which runs use how many of its slots.
-        lease: the run's hold on it.
         machine: what is paid for; None if nothing is.
         started: whether it was started for this run.
     """

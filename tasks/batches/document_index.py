@@ -25,12 +25,7 @@ class IndexEntry(Frozen):
     """A document as it was read last.
 
     Attributes:
-        path: the document's.
-        version: see `Source`.
         request: identifies how it was to be read.
-        output: where its results are.
-        pages: how many it has.
-        left: how many of them are not read.
     """
 
     path: str

@@ -50,7 +50,6 @@ class Shard(Frozen):
     """A shard as a file in `batches` of the output, beside which its run writes the report.
 
     Attributes:
-        documents: their paths.
         max_usd: its part of the batch's budget.
         ends_at: no page is begun after it.
         since: when a batch that reads anew began; pages stored since then are not read again.

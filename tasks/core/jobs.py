@@ -65,9 +65,7 @@ class Document(Frozen):
     """A PDF that was opened and can be read.
 
     Attributes:
-        path: where it is.
         sha256: of the file's bytes, 64 hex digits.
-        pages: number of pages.
         size: in bytes.
     """
 

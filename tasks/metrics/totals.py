@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import StorageError
+from tasks.core.file_locks import take_exclusive
 from tasks.core.private import make_directory, write_text
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.names import BY_NAME, Kind
-from tasks.storage.file_locks import take_exclusive
 
 Whose = tuple[str, str]
 """A pool and a model."""

@@ -40,11 +40,9 @@ class Listing:
     """A manifest's pages: counted here, and listed in its file, from which iteration reads them one at a time.
 
     Attributes:
-        file: the manifest.json.
         read, blank: how many pages ended so.
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
-        tokens_in, tokens_out: tokens of all pages.
     """
 
     file: StoragePath
@@ -99,7 +97,6 @@ class RequestRecord(Frozen):
     """What was sent for each page of a run: by the model's profile, and by what a person or the settings asked for.
 
     Attributes:
-        profile: name of the model's profile.
         prompt: sent with each image; empty for the image alone.
         longest_side: of the images, pixels.
         num_ctx: context, tokens.
@@ -130,7 +127,6 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
-        flags: what a person should know of the document as a whole.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -30,10 +30,8 @@ class Setup:
     """How documents are read: the same for all documents of a batch.
 
     Attributes:
-        choice: the backend, and why it was chosen.
         options: that decide which stored pages are found again.
         call: what is sent for each page.
-        slots: pages in flight that are requested.
         require_gpu: whether a model that is not wholly in GPU memory is an error.
     """
 
@@ -76,8 +74,6 @@ class Prepared:
         store: where the results go; not yet made.
         digest: the model's digest, where it is known before a server is acquired.
         file: the document on this machine; close it when it has been read.
-        password: the document's, if it has one.
-        flags: what a person should know of the document as a whole.
     """
 
     plan: Plan

@@ -52,7 +52,6 @@ class Held(Taken):
     Attributes:
         boot: seconds from the start until it answered, if it was started for the run.
         usd: cost of all its machines meanwhile; None if their price is unknown.
-        work: page seconds of each document.
     """
 
     ended: float
@@ -76,12 +75,7 @@ class _Entry(RootModel[Held | Taken]):
 
 @dataclass(frozen=True)
 class Usage:
-    """The use of machines as runs recorded it.
-
-    Attributes:
-        pieces: of what was released, for a bill.
-        notes: sources of the figures, and what they lack.
-    """
+    """The use of machines as runs recorded it."""
 
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...]

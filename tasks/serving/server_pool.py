@@ -21,11 +21,8 @@ class Server:
     """One warm server.
 
     Attributes:
-        digest: the model's digest.
-        share: the slots that this run may use.
         pace: its page times.
         concurrency: how many pages it works on at once; None if that is not tracked.
-        interruption: whether its machine is going.
         thinks: whether the model can think, which requests then forbid.
         failure: why it cannot be used any more.
         unanswered: consecutive pages without a response.

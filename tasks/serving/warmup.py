@@ -28,7 +28,6 @@ class Warmth:
 
     Attributes:
         digest: the model's digest, 64 hex digits.
-        family: the model's family, such as qwen25vl.
         measured: how many requests the server really works on at once.
         note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
         thinks: whether the model can think, which requests then forbid.

@@ -20,8 +20,6 @@ class Need:
     """What a run needs of a server. Times are seconds since the epoch.
 
     Attributes:
-        wants: slots that it could use now.
-        in_flight: slots that it uses now.
         lease_seconds: length of its claim.
         trouble_at: start of its last request that met a server in trouble; 0: none did. A request from before the last
             change of the limit says nothing of the new one.

@@ -10,9 +10,9 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
+from tasks.core.file_locks import FileLock, remove_unheld, take_shared
 from tasks.core.paths import S3Path, StoragePath
 from tasks.core.private import check_access, create_file, make_directory
-from tasks.storage.file_locks import FileLock, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
 

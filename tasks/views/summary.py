@@ -23,8 +23,6 @@ class Held:
     """A server of a run.
 
     Attributes:
-        url: the URL of its API.
-        what: its machine, or its owner.
         usd_per_hour: its cost while it runs; None if it is free or the price is unknown.
         usd: its cost for this run.
         leases: who uses it, and until when.

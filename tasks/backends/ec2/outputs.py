@@ -17,13 +17,8 @@ class Stack(StackOutputs):
     """A pool's stack.
 
     Attributes:
-        pool: its name.
-        launch_template, launch_template_version: of its machines.
-        table: of the leases.
-        log_group: of the machines' logs.
         ami_parameter: SSM parameter with the image's id.
         subnets: for machines, one a zone at most.
-        access: how runs reach Ollama.
         port: of Ollama, or of the proxy before it.
         slots: OLLAMA_NUM_PARALLEL of the machines.
         config: differs between machines that were set up differently.

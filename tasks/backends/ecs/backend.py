@@ -7,11 +7,10 @@ from contextlib import suppress
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
-from tasks.backends.ecs.check import check
 from tasks.backends.ecs.lease import ServiceLease
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import SERVICE, Service
-from tasks.backends.ecs.status import service_status, stop_tasks
+from tasks.backends.ecs.status import check, service_status, stop_tasks
 from tasks.backends.registration import Registration
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit

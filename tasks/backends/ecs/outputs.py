@@ -12,11 +12,7 @@ class EcsStack(StackOutputs):
     """A service's stack.
 
     Attributes:
-        pool: its name.
-        cluster, service: names of both.
         target_group: the load balancer's, by its ARN.
-        url: of the load balancer.
-        table: of leases and slots.
         model, num_ctx: that tasks keep warm; tokens.
         slots: OLLAMA_NUM_PARALLEL of each task.
         max_tasks: how far AWS scales out.

@@ -1,13 +1,16 @@
-"""The status of the ECS service, and stopping its tasks."""
+"""The status of the ECS service, what a run needs of it, and stopping its tasks."""
 
 from collections.abc import Collection
 
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
+from tasks.aws.quotas import ec2_quota, of_quotas
 from tasks.backends.ecs.outputs import find_stack
 from tasks.backends.ecs.service import Service
 from tasks.backends.registration import CloudStatus, Confirm, Say
 from tasks.core.errors import CloudError
+from tasks.core.finding import Finding, Findings, State
 from tasks.costs.price_book import current_book
+from tasks.settings.ecs import Capacity
 from tasks.settings.settings import Settings
 
 
@@ -30,6 +33,17 @@ async def service_status(settings: Settings) -> CloudStatus:
     users = ", ".join(lease.holder for lease in leases) or "nobody"
     cost = f", at most USD {usd:.2f} an hour" if usd else ""
     return CloudStatus({"service": facts}, f"{name}: {look}; {look.paid} paid for{cost}; used by {users}.")
+
+
+async def check(settings: Settings) -> Findings:
+    """Check credentials, service and quota, in the order in which a run needs them. Nothing is started."""
+    aws = Aws(settings.ec2.region)
+    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
+    yield Finding(State.OK, (await service_status(settings)).summary)
+    stack = settings.ecs_stack
+    if stack.capacity is Capacity.GPU:
+        market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"
+        yield of_quotas(await ec2_quota(aws, market, stack.types[0]))
 
 
 async def stop_tasks(settings: Settings, names: Collection[str], say: Say, confirm: Confirm) -> set[str]:

@@ -18,10 +18,10 @@ from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
+from tasks.core.file_locks import FileLock, is_held, take_exclusive, take_shared
 from tasks.core.network import normalize_environment
 from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
-from tasks.storage.file_locks import FileLock, is_held, take_exclusive, take_shared
 
 _HEALTH_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 120.0

@@ -10,12 +10,11 @@ from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.registration import Registration
 from tasks.backends.sagemaker.async_transport import QueuedTransport
-from tasks.backends.sagemaker.check import check
 from tasks.backends.sagemaker.endpoint import wake
 from tasks.backends.sagemaker.lease import EndpointLease
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
-from tasks.backends.sagemaker.status import endpoint_status
+from tasks.backends.sagemaker.status import check, endpoint_status
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName

@@ -19,11 +19,9 @@ class Stack(StackOutputs):
     """A deployed endpoint.
 
     Attributes:
-        endpoint: its name.
         models: that it serves, and the inference component of each; None where it has none.
         bucket: of requests and responses; None if the endpoint responds in real time.
         table: of the slots' ledgers.
-        instance_type: such as ml.g4dn.xlarge.
         slots: OLLAMA_NUM_PARALLEL of each copy.
         min_copies: that stay when the endpoint is idle.
     """

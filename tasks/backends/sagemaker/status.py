@@ -1,9 +1,11 @@
-"""The status of the SageMaker endpoint."""
+"""The status of the SageMaker endpoint, and what a run needs of it."""
 
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
+from tasks.aws.quotas import endpoint_quota, of_quotas
 from tasks.backends.registration import CloudStatus
 from tasks.backends.sagemaker.endpoint import look
 from tasks.backends.sagemaker.outputs import find_stack
+from tasks.core.finding import Finding, Findings, State
 from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings
@@ -30,3 +32,12 @@ async def endpoint_status(settings: Settings) -> CloudStatus:
     cost = f", USD {usd:.2f} an hour" if usd else ""
     paid = f"{instances} x {stack.instance_type} paid for{cost}"
     return CloudStatus({"service": facts}, f"{stack.endpoint}: copies: {served}; {paid}; {stack.ends}.")
+
+
+async def check(settings: Settings) -> Findings:
+    """Check credentials, stack and quota, in the order in which a run needs them. Nothing is started."""
+    aws = Aws(settings.ec2.region)
+    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
+    status = await endpoint_status(settings)
+    yield Finding(State.OK, status.summary)
+    yield of_quotas(await endpoint_quota(aws, status.facts["service"]["type"]))
