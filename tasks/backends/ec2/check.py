@@ -4,7 +4,7 @@ import shutil
 
 from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota, of_quotas
-from tasks.backends.ec2.outputs import find_stack
+from tasks.backends.ec2.outputs import Stack
 from tasks.core.finding import Finding, Findings, State
 from tasks.settings.ec2 import Access
 from tasks.settings.settings import Settings
@@ -16,7 +16,7 @@ async def check(settings: Settings) -> Findings:
     """Check what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    stack = await find_stack(aws, settings.ec2.pool)
+    stack = await Stack.find(aws, settings.ec2.pool)
     yield Finding(State.OK, f"The pool {stack.pool} is deployed.")
     if stack.access is Access.TUNNEL and shutil.which(_PLUGIN) is None:
         yield Finding(State.MISSING, f"The pool is reached by a tunnel, and {_PLUGIN} is not on PATH.", "Install it.")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import GONE, list_machines
 from tasks.backends.ec2.machine import Machine
-from tasks.backends.ec2.outputs import Stack, find_stack
+from tasks.backends.ec2.outputs import Stack
 from tasks.backends.ec2.policy import Limits, Step, placement_policy
 from tasks.backends.ec2.sightings import Sightings, sightings_of
 from tasks.core.errors import CloudError
@@ -89,7 +89,7 @@ async def open_pool(settings: Settings, aws: Aws | None = None) -> Pool:
         CloudError: it is not deployed, or AWS refuses.
     """
     aws = aws or Aws(settings.ec2.region)
-    stack = await find_stack(aws, settings.ec2.pool)
+    stack = await Stack.find(aws, settings.ec2.pool)
     table = Table(aws, stack.table)
     return Pool(aws, stack, Records(table), LaunchLocks(table), settings)
 

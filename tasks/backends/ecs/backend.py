@@ -8,7 +8,7 @@ from contextlib import suppress
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.lease import ServiceLease
-from tasks.backends.ecs.outputs import EcsStack, find_stack
+from tasks.backends.ecs.outputs import EcsStack
 from tasks.backends.ecs.service import SERVICE, Service
 from tasks.backends.ecs.status import check, service_status, stop_tasks
 from tasks.backends.registration import Registration
@@ -55,7 +55,7 @@ class EcsBackend(Backend):
         """
         emit(Progress("asking AWS for the ECS service"))
         if self._stack is None:
-            self._stack = await find_stack(self._aws, self._settings.ec2.pool)
+            self._stack = await EcsStack.find(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
         region, book = self._aws.region, current_book(self._settings.home)
         if (note := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:

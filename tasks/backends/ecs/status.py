@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota, of_quotas
-from tasks.backends.ecs.outputs import find_stack
+from tasks.backends.ecs.outputs import EcsStack
 from tasks.backends.ecs.service import Service
 from tasks.backends.registration import CloudStatus, Confirm, Say
 from tasks.core.errors import CloudError
@@ -67,4 +67,4 @@ async def stop_tasks(settings: Settings, names: Collection[str], say: Say, confi
 
 async def _open(settings: Settings) -> tuple[Aws, Service]:
     aws = Aws(settings.ec2.region)
-    return aws, Service(aws, await find_stack(aws, settings.ec2.pool))
+    return aws, Service(aws, await EcsStack.find(aws, settings.ec2.pool))

@@ -12,7 +12,7 @@ from tasks.backends.registration import Registration
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import wake
 from tasks.backends.sagemaker.lease import EndpointLease
-from tasks.backends.sagemaker.outputs import Stack, find_stack
+from tasks.backends.sagemaker.outputs import Stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
 from tasks.backends.sagemaker.status import check, endpoint_status
 from tasks.core.events import Progress, RunWarning, emit
@@ -56,7 +56,7 @@ class SagemakerBackend(Backend):
         began = time.time()
         emit(Progress("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws
-        self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
+        self._stack = stack = await Stack.find(aws, self._settings.ec2.pool)
         component = stack.component(self._settings.model or self.default_model)
         interruption = Interruption()
         transport = self._transport(stack, component, interruption)

@@ -4,7 +4,7 @@ from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import endpoint_quota, of_quotas
 from tasks.backends.registration import CloudStatus
 from tasks.backends.sagemaker.endpoint import look
-from tasks.backends.sagemaker.outputs import find_stack
+from tasks.backends.sagemaker.outputs import Stack
 from tasks.core.finding import Finding, Findings, State
 from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
@@ -19,7 +19,7 @@ async def endpoint_status(settings: Settings) -> CloudStatus:
         CloudError: AWS refuses, or it is not deployed.
     """
     aws = Aws(settings.ec2.region)
-    stack = await find_stack(aws, settings.ec2.pool)
+    stack = await Stack.find(aws, settings.ec2.pool)
     sizes = {model: await look(aws, stack, component) for model, component in stack.models.items()}
     instances = max((size.instances for size in sizes.values()), default=0)
     price = on_demand_usd_per_hour(stack.instance_type, aws.region, current_book(settings.home))
