@@ -9,7 +9,7 @@ from flows.api.settings import ApiSettings
 from tasks.backends.registry import BACKENDS
 from tasks.core.errors import InputError, LimitError
 from tasks.core.jobs import BackendName, Job
-from tasks.ollama.names import canonical_name
+from tasks.inference.names import canonical_name
 from tasks.settings.settings import Settings
 
 

@@ -12,8 +12,8 @@ from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
-from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import Fallback
+from tasks.core.options import Headers, Pictures
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 

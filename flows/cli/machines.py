@@ -17,8 +17,8 @@ from tasks.backends.registry import clouds
 from tasks.core.budget import Budget
 from tasks.core.errors import InputError
 from tasks.core.events import Event, subscribe
-from tasks.core.forms import Options
 from tasks.core.jobs import BackendName
+from tasks.core.options import Options
 from tasks.reading.events import ServerReleased
 from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings, load_settings

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import BackendName, Fallback
+from tasks.core.options import Headers, Pictures
 from tasks.settings.reading import ReadSettings
 
 _READ = ReadSettings()

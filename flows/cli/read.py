@@ -16,8 +16,8 @@ from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
-from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import Fallback, Job
+from tasks.core.options import Headers, Pictures
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import load_settings

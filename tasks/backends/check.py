@@ -3,7 +3,7 @@
 from tasks.core.errors import TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.inference.client import InferenceClient
-from tasks.ollama.names import canonical_name
+from tasks.inference.names import canonical_name
 from tasks.serving.capabilities import Capabilities
 
 

@@ -17,8 +17,8 @@ from pydantic import Field, WithJsonSchema, field_validator
 
 from tasks.batches.folders import PDF, is_companion, paths_listed, pdfs_below
 from tasks.core.errors import CloudError, InputError
-from tasks.core.forms import Options
 from tasks.core.jobs import Job
+from tasks.core.options import Options
 from tasks.core.paths import format_path
 from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, parse_path

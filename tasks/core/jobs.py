@@ -9,7 +9,8 @@ from pathlib import PurePath
 from pydantic import Field
 
 from tasks.core.escaping import escape_line
-from tasks.core.forms import BackendName, Fallback, Form, Frozen, Headers, Options, Pictures
+from tasks.core.forms import Form, Frozen
+from tasks.core.options import BackendName, Fallback, Headers, Options, Pictures
 from tasks.core.paths import StoragePath
 
 __all__ = ["BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]

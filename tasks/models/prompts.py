@@ -1,6 +1,6 @@
 """The prompt of models that were not trained on one of their own."""
 
-from tasks.core.forms import Headers, Pictures
+from tasks.core.options import Headers, Pictures
 
 NO_TEXT = "[no text]"
 """What a model answers where a page has nothing to read."""

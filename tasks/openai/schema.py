@@ -44,7 +44,7 @@ _OWNERS = {
 class ListedModel(Wire):
     """A model of /v1/models."""
 
-    id: str
+    name: str = Field(alias="id")
     root: Word = ""
     owned_by: Word = ""
     max_model_len: Count = 0
@@ -65,7 +65,7 @@ class ListedModel(Wire):
     def digest(self) -> str:
         """What stands for the model's digest, which this API does not have: made of all that is said of the model."""
         of_weights = {key: self.meta.get(key) for key in ("n_params", "n_vocab", "n_embd", "size", "ftype")}
-        facts = {"id": self.id, "root": self.root, **{key: value for key, value in of_weights.items() if value}}
+        facts = {"id": self.name, "root": self.root, **{key: value for key, value in of_weights.items() if value}}
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 

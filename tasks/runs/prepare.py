@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
-from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.options import Options
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.inference.api import Api
+from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import find_profile
-from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend

@@ -11,9 +11,9 @@ import httpx
 from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError
 from tasks.inference.api import Api
 from tasks.inference.client import InferenceClient
+from tasks.inference.names import find_model
 from tasks.inference.schema import PullProgress
 from tasks.ollama.client import OllamaClient
-from tasks.ollama.names import find_model
 from tasks.openai.client import OpenAIClient
 
 DIGEST_SECONDS = 3.0

@@ -1,6 +1,6 @@
 """What a person can do about a model that a server cannot pull or load, or about slots that it does not have."""
 
-from tasks.ollama.names import canonical_name
+from tasks.inference.names import canonical_name
 from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.slots.ledger import Measured
 

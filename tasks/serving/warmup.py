@@ -7,8 +7,8 @@ from tasks.core.errors import ModelError, NotOfferedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
+from tasks.inference.names import find_model
 from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
-from tasks.ollama.names import find_model
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import measure_each
 from tasks.serving.remedies import load_failure, pull_failure, shortfall

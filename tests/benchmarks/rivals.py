@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tasks.core.forms import Options
+from tasks.core.options import Options
 from tasks.embedded.models import DEFAULT_MODEL
 from tasks.ollama.schema import page_body
 from tasks.runs.prepare import choose_setup

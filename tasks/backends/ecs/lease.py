@@ -10,10 +10,10 @@ from tasks.backends.ecs.service import SERVICE, Service
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CloudError, ModelError
 from tasks.core.replicas import Replicas
+from tasks.inference.names import canonical_name
 from tasks.inference.schema import GenerateRequest
 from tasks.leasing.lease import Lease
 from tasks.leasing.renewer import LeaseRenewer
-from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
 
 _POLLS_A_PUBLICATION = 4

@@ -18,9 +18,9 @@ from tasks.core.errors import InputError, ServerError, TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
+from tasks.inference.names import canonical_name
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient
-from tasks.ollama.names import canonical_name
 from tasks.serving.clients import DIGEST_SECONDS, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore

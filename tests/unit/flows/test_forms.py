@@ -12,8 +12,8 @@ from flows.plan_costs import plan_costs
 from flows.process_batch import process_batch
 from flows.process_document import process_document
 from tasks.batches.batch import Batch
-from tasks.core.forms import Options
 from tasks.core.jobs import Job
+from tasks.core.options import Options
 from tasks.planning.request import PlanRequest
 from tasks.settings.reading import ReadSettings
 

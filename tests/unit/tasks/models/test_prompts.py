@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.core.forms import Headers, Pictures
+from tasks.core.options import Headers, Pictures
 from tasks.models.prompts import NO_TEXT, general_prompt
 
 

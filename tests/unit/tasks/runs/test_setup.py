@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.core.forms import Headers, Options, Pictures
 from tasks.core.jobs import page_identity
+from tasks.core.options import Headers, Options, Pictures
 from tasks.models.prompts import general_prompt
 from tasks.runs.prepare import Setup, choose_setup
 from tasks.settings.settings import load_settings

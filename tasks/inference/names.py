@@ -1,18 +1,25 @@
 """Names of models, compared by Ollama's rules."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from tasks.inference.schema import LoadedModel, Model
 
-M = TypeVar("M", Model, LoadedModel)
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+M = TypeVar("M", bound=_Named)
 
 _DEFAULTS = ("registry.ollama.ai", "library")
 """Default host and namespace."""
 
 
-def find_model(name: str, models: tuple[M, ...]) -> M | None:
-    """Return the model of that name in any notation; None if it is not listed."""
-    return next((model for model in models if canonical_name(model.name) == canonical_name(name)), None)
+def find_model(name: str, models: Sequence[M]) -> M | None:
+    """Return the model of that name, else the one of that name in another notation; None if it is not listed."""
+    exact = (model for model in models if model.name == name)
+    alike = (model for model in models if canonical_name(model.name) == canonical_name(name))
+    return next(exact, None) or next(alike, None)
 
 
 def canonical_name(name: str) -> str:

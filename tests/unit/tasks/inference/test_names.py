@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs import agent
+from tasks.inference.names import canonical_name, find_model
 from tasks.inference.schema import LoadedModel, Model
-from tasks.ollama.names import canonical_name, find_model
 from tests.support.ollama.wire import DIGEST, MODEL
 
 FULL = "registry.ollama.ai/library/qwen2.5vl:7b"
@@ -62,3 +62,8 @@ def test_an_ecs_task_goes_by_the_same_rules(path, tag):
     """It imports nothing of the project, and has its own copy."""
     name = "/".join(path) + ("" if tag is None else f":{tag}")
     assert agent._canonical(name) == canonical_name(name)
+
+
+def test_of_two_notations_that_are_both_listed_the_exact_one_is_found():
+    models = tuple(Model(name=name, digest=DIGEST) for name in ("Org/Model", "org/model"))
+    assert [find_model(model.name, models) for model in models] == list(models)
