@@ -57,7 +57,7 @@ class Registration:
         pieces: returns the lives of its machines between two times from a ledger of its own; None if there is no such
             ledger, so that each run records what it used.
         not_billed: returns a sentence on what the records of runs lack.
-        is_full: whether more slots than its default never help.
+        slot_per_core: whether it has a slot for each core, so that more slots never help.
     """
 
     name: BackendName
@@ -69,4 +69,4 @@ class Registration:
     stop: Callable[[Settings, Collection[str], Say, Confirm], Coroutine[Any, Any, set[str]]] | None = None
     pieces: Callable[[Settings, datetime, datetime], Coroutine[Any, Any, list[Piece]]] | None = None
     not_billed: Callable[[], str] | None = None
-    is_full: bool = False
+    slot_per_core: bool = False

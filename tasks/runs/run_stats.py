@@ -45,7 +45,7 @@ class RunStats:
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Take note that a server is warm. The run waited for the start of the first one."""
         # A model that serves one request at a time cannot use more slots.
-        self._more_slots = not BACKENDS[allocation.backend].is_full and warmth.measured.slots >= allocation.slots
+        self._more_slots = not BACKENDS[allocation.backend].slot_per_core and warmth.measured.slots >= allocation.slots
         if self._warm_at is not None:
             return
         self._warm_at = time.monotonic()

@@ -85,5 +85,6 @@ class EmbeddedBackend(LocalBackend):
         return await self.start(spec, slots)
 
 
-# It has a slot for each core.
-REGISTRATION = Registration(name=EmbeddedBackend.name, open=EmbeddedBackend, check=check, offer=offer, is_full=True)
+REGISTRATION = Registration(
+    name=EmbeddedBackend.name, open=EmbeddedBackend, check=check, offer=offer, slot_per_core=True
+)
