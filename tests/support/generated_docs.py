@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from typer.main import get_command
 
 from flows.api.app import create_app
 from flows.api.prefect_state import Status
 from flows.api.settings import ApiSettings
 from flows.api.uploads import option_parameters
-from flows.cli.main import app
+from flows.cli.commands import COMMANDS, load_command
 from infra_scripts.monitoring.dashboard import template
 from tasks.core.errors import FailureReason
 from tasks.core.flags import FlagName
@@ -82,7 +81,7 @@ def assumptions_table() -> str:
 def command_tables() -> str:
     """Return a section for each subcommand."""
     sections = []
-    for name, command in _commands(get_command(app)):
+    for name, command in _commands({name: load_command(name) for name in COMMANDS}):
         about = " ".join(command.help.split("\n\n")[0].split())
         lines = [f"### `hearth {name}`", "", about]
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
@@ -99,10 +98,10 @@ def _option(option: Any) -> tuple[str, str, object]:
     return f"`{' '.join(option.opts)}{unit}`", option.help, None if option.is_flag else default
 
 
-def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in sorted(group.commands.items()):
+def _commands(commands: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in sorted(commands.items()):
         if hasattr(command, "commands"):
-            yield from _commands(command, f"{prefix}{name} ")
+            yield from _commands(command.commands, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
 
