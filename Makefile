@@ -71,8 +71,9 @@ check: .venv/.installed-dev ## Lint, formatting, types and the direction of impo
 fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server
+bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server, and over a real llama-server (`make tools`)
 	@$(BIN)/python -m tests.benchmarks.makespan
+	@$(BIN)/python -m tests.benchmarks.real_engine
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)

@@ -4,45 +4,35 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.engine.batch_reader import BatchReader, warn
-from flows.engine.document import read_document
-from flows.engine.outcomes import batch_state, final_state, task_state
-from flows.engine.pages import cancelled_task
-from flows.engine.shard_runs import ShardRuns, merged
-from flows.engine.shared_server_group import SharedServerGroup
-from flows.orchestrator.blocks import resolved
+from flows.engine.outcomes import batch_state, final_state
+from flows.engine.shard_runs import ShardRuns, merge_reports
+from flows.orchestrator.blocks import resolve_output
 from flows.orchestrator.ephemeral import secure_ephemeral_server
-from flows.orchestrator.expected_errors import QUIET
-from flows.orchestrator.late_ends import NoteEnd, forget_end
-from flows.orchestrator.pausing import run_began, until_paused
+from flows.orchestrator.late_ends import on_recorded, store_end
+from flows.orchestrator.pausing import run_began
 from flows.orchestrator.result_json import RESULT_JSON
-from flows.ui.artifacts import log_to_run, show_report
+from flows.ui.artifacts import show_report
 from flows.ui.live_artifacts import Live
-from tasks.batches.batch import Batch, Source, find_documents
+from tasks.batches.batch import Batch, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
 from tasks.core.escaping import escape_line
 from tasks.core.events import Progress, emit, subscribe
-from tasks.core.jobs import Job
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
-from tasks.results.manifest import Manifest
 from tasks.results.report import Report, Row
 from tasks.retention.clean import clean_files
 from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
@@ -52,7 +42,7 @@ from tasks.storage.files import StoragePath
 secure_ephemeral_server()  # before a script can call the flow
 
 _ONE_AT_A_TIME = "nightly"
-"""A tag: of the runs that have it, only one at a time reads the same sources into the same results."""
+"""Tag of runs of which only one at a time reads the same sources into the same results."""
 
 
 def _run_name() -> str:
@@ -68,8 +58,8 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     persist_result=True,
     result_serializer=RESULT_JSON,
-    on_completion=[forget_end],
-    on_failure=[forget_end],
+    on_completion=[on_recorded],
+    on_failure=[on_recorded],
 )
 async def process_batch(batch: Batch) -> State[BatchResult]:
     """Read all documents of a batch that are new or have changed, on the same servers.
@@ -86,27 +76,27 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
         result. A caller that awaits the flow gets the result itself, a `BatchResult`.
 
     Raises:
-        HearthError: the request is wrong, no server could be had, or no document could be read. The run's state is
+        HearthError: the request is wrong, no server could be acquired, or no document could be read. The run's state is
             Failed, with the same sentence.
     """
-    return await final_state(lambda note_end: read_batch(batch, load_settings(), note_end))
+    return await final_state(read_batch(batch, load_settings()))
 
 
-async def read_batch(batch: Batch, settings: Settings, note_end: NoteEnd) -> State[BatchResult]:
+async def read_batch(batch: Batch, settings: Settings) -> State[BatchResult]:
     """Read a batch, or a part of one, and return the state in which its run ends; see `process_batch`."""
-    requested, batch = batch, await resolved(batch)
+    requested, batch = batch, await resolve_output(batch)
     output = batch.directory(settings)
     if why := missing_inbox(batch, settings):
-        return note_end(_skipped(why, output))
-    run = _Run(requested, batch, settings)
+        return _skipped(why, output)
+    run = BatchRun(requested, batch, settings)
     try:
         async with Live("batch", settings, has_pages=False) as live:
             with subscribe(live):
                 report = await run.read()
     except AlreadyReadError:
         why = "Another nightly run reads the same sources. It also reads what is new, and so does the next run."
-        return note_end(_skipped(why, output))
-    state = note_end(batch_state(BatchResult.of(report, output, run.report_path)))  # before Prefect is shown it
+        return _skipped(why, output)
+    state = store_end(batch_state(BatchResult.of(report, output, run.report_path)))
     emit(RunEnded(report))
     await show_report(report)
     return state
@@ -115,14 +105,14 @@ async def read_batch(batch: Batch, settings: Settings, note_end: NoteEnd) -> Sta
 def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
     nothing = Report(started_at=datetime.now(UTC), minutes=0, usd=0, rows=(), stopped=why)
     emit(RunEnded(nothing))
-    return Completed(name="Skipped", message=why, data=BatchResult.of(nothing, output, None))
+    return store_end(Completed(name="Skipped", message=why, data=BatchResult.of(nothing, output, None)))
 
 
-class _Run:
-    """One run: of a whole batch, alone or together with runs of its parts, or of a part.
+class BatchRun:
+    """One run: of a whole batch, alone or together with runs of its parts, or of one part.
 
     Attributes:
-        report_path: where the report is, once it is written.
+        report_path: path of the report, once it is written.
     """
 
     def __init__(self, requested: Batch, batch: Batch, settings: Settings) -> None:
@@ -142,28 +132,25 @@ class _Run:
             return report
         await asyncio.to_thread(check_batch, batch, self._settings)
         sources = sources_of(batch, self._settings)
-        alone = one_at_a_time(sources, output) if _ONE_AT_A_TIME in flow_run.tags else nullcontext()
-        async with alone:
-            report = await self._read_all(sources)
+        async with one_at_a_time(sources, output) if _ONE_AT_A_TIME in flow_run.tags else nullcontext():
+            report = await (self._read_shared(sources) if batch.workers > 1 else self._read_alone(sources))
             self.report_path = report.write(output)
             emit(Progress(f"the report is {self.report_path}"))
             await asyncio.to_thread(clean_files, self._settings, output)
         return report
 
-    async def _read_all(self, sources: Sequence[str]) -> Report:
+    async def _read_alone(self, sources: Sequence[str]) -> Report:
         batch = self._batch
-        if batch.workers > 1:
-            return await self._read_shared(find_documents(sources, warn))
         budget = Budget(batch.max_usd, batch.minutes, batch.ends_at(self._began), self._started)
         return await self._reader(budget, self._since).run(sources)
 
-    async def _read_shared(self, sources: Iterator[Source]) -> Report:
+    async def _read_shared(self, sources: Sequence[str]) -> Report:
         """Read the documents that are new or have changed together with other runs."""
         batch, settings = self._batch, self._settings
         index = self._index()
         unchanged: list[Row] = []
         documents = []
-        for source in await asyncio.to_thread(list, sources):
+        for source in await asyncio.to_thread(list, find_documents(sources, warn)):
             if (row := index.unchanged(source)) is not None:
                 unchanged.append(row)
             else:
@@ -172,30 +159,14 @@ class _Run:
         if why := why_fewer(shards, batch.workers, batch.worker_pages):
             warn(why)
         parts = ShardRuns(self._requested, self._output, self._began, self._since, self._read_part, self._index)
-        return merged(await parts.read(shards) if shards else [], unchanged, self._began)
+        return merge_reports(await parts.read(shards) if shards else [], unchanged, self._began)
 
     async def _read_part(self, part: Shard) -> Report:
         budget = Budget(part.max_usd, finish_by=part.ends_at)
         return await self._reader(budget, part.since or self._since).run(part.documents)
 
     def _reader(self, budget: Budget, since: datetime) -> BatchReader:
-        # Prefect's types do not know that an async task's state is awaited, too.
-        read = partial(cast("Any", read_document_task), since, return_state=True)
-        return BatchReader(self._batch, self._settings, self._output, budget, read)
+        return BatchReader(self._batch, self._settings, self._output, budget, since)
 
     def _index(self) -> DocumentIndex:
         return DocumentIndex(self._output, self._batch, self._settings)
-
-
-# Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
-@task(name="read-document", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, **QUIET)
-async def read_document_task(
-    began: datetime, name: str, job: Job, servers: SharedServerGroup, all_begun: Callable[[], None]
-) -> State[Manifest]:
-    """Read one document of a batch, shown in the UI as `name`; see `read_document`."""
-    try:
-        with subscribe(log_to_run):
-            reading = read_document(job, began, task_state, shared=servers, all_admitted=all_begun)
-            return await until_paused(reading)
-    except (Pause, asyncio.CancelledError):
-        return cancelled_task()

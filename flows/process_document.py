@@ -12,12 +12,11 @@ from prefect.runtime import flow_run
 from flows.engine.document import read_document
 from flows.engine.outcomes import document_state, final_state
 from flows.orchestrator.ephemeral import secure_ephemeral_server
-from flows.orchestrator.late_ends import NoteEnd, forget_end
+from flows.orchestrator.late_ends import on_recorded
 from flows.orchestrator.pausing import run_began, until_paused
 from flows.orchestrator.result_json import RESULT_JSON
-from tasks.core.jobs import Job, Plan
+from tasks.core.jobs import Job
 from tasks.results.document_result import DocumentResult
-from tasks.results.manifest import Manifest
 from tasks.runs.prepare import Prepared
 
 secure_ephemeral_server()  # before a script can call the flow
@@ -32,8 +31,8 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     persist_result=True,
     result_serializer=RESULT_JSON,
-    on_completion=[forget_end],
-    on_failure=[forget_end],
+    on_completion=[on_recorded],
+    on_failure=[on_recorded],
 )
 async def process_document(job: Job) -> State[DocumentResult]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
@@ -54,11 +53,4 @@ async def process_document(job: Job) -> State[DocumentResult]:
 
 async def read_in_run(job: Job, prepared: Prepared | None = None) -> State[DocumentResult]:
     """Read a document within a run of Prefect's, and return its final state; see `process_document`."""
-
-    async def read(note_end: NoteEnd) -> State[DocumentResult]:
-        def end(plan: Plan, manifest: Manifest | None) -> State[DocumentResult]:
-            return note_end(document_state(plan, manifest))
-
-        return await until_paused(read_document(job, run_began(), end, prepared=prepared))
-
-    return await final_state(read)
+    return await final_state(until_paused(read_document(job, run_began(), document_state, prepared=prepared)))

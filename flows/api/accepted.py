@@ -1,6 +1,6 @@
-"""Requests that were accepted and are not yet flow runs: a small file each, and what changes it.
+"""Requests that were accepted and are not flow runs yet, each a small file.
 
-Each change is made under a lock, since several processes may share one directory.
+They are changed under a lock, because several processes may share one directory.
 """
 
 from datetime import datetime
@@ -9,12 +9,13 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-from flows.api.records import Locks, Record, read_model, write_whole
+from flows.api.records import Record, read_model, write_whole
 from flows.api.runs import Runs
 from flows.api.uploads import safe_filename
 from flows.orchestrator.trigger import RunRequest, generation_of
 from tasks.core.file_locks import FileLock, take_exclusive
 from tasks.core.jobs import Document, Frozen, Job
+from tasks.core.private import make_directory
 from tasks.results.store import results_directory
 
 
@@ -22,12 +23,12 @@ class Request(Frozen):
     """A request that was accepted.
 
     Attributes:
-        id: the API's id of it.
-        job: the deployment's parameter.
-        key: the same for equal requests.
-        document: the document, which can be read.
+        id: the API's id of the request.
+        job: the parameter of the deployment.
+        key: equal requests have the same key.
+        document: the document, which was opened and can be read.
         pages: the requested pages.
-        first: the generation to begin with.
+        first: the first generation to consider; see `flows.orchestrator.trigger`.
         filename: the client's name for the document, if it sent one.
     """
 
@@ -41,7 +42,7 @@ class Request(Frozen):
     filename: str | None = None
 
     def record(self, run: FlowRun | None = None) -> Record:
-        """Return its record before, or after it became a flow run."""
+        """Return its record: before it has a flow run, or with that."""
         job = self.job if run is None else Job.model_validate(run.parameters["job"])
         # An earlier run may have read it under another name, and has a directory of its own if it was forced.
         document = self.document.model_copy(update={"path": Path(job.document)})
@@ -57,8 +58,8 @@ class Request(Frozen):
             filename=self.filename if name == f"{document.sha256}.pdf" else name,
         )
 
-    def asked(self, owner: str) -> RunRequest:
-        """Return how its flow run is requested from Prefect."""
+    def run_request(self, owner: str) -> RunRequest:
+        """Return the request for its flow run in Prefect."""
         return RunRequest(self.key, owner, str(self.id), self.first)
 
     @property
@@ -68,21 +69,19 @@ class Request(Frozen):
 
 
 class Accepted:
-    """The accepted requests. Each method waits for the disk, and for others that change the same request.
+    """The accepted requests in an existing directory.
 
-    Args:
-        directory: of their files; it exists.
-        runs: the records, which every request has, too.
-        locks: by document.
+    Each method waits for the disk, and for others that change the same request.
     """
 
-    def __init__(self, directory: Path, runs: Runs, locks: Locks) -> None:
+    def __init__(self, directory: Path, runs: Runs) -> None:
         self.directory = directory
         self._runs = runs
-        self._locks = locks
+        self._locks = directory.parent / "locks"
+        make_directory(self._locks)
 
     def add(self, request: Request, after: Record | None) -> bool:
-        """Store a request, and return True, unless an equal one came after the one that the caller knows of."""
+        """Store a request, and return True, unless an equal one was stored after the one that the caller knows."""
         with self._lock(request.document.sha256):
             last = self._runs.index.latest(request.folder)
             if (last and last.id) != (after and after.id):
@@ -95,12 +94,8 @@ class Accepted:
         """Return whether a request is in the queue."""
         return self._path(request).exists()
 
-    def waiting(self) -> list[Request]:
-        """Return the requests in the queue, oldest first."""
-        return requests_in(self.directory)
-
-    def submitted(self, request: Request, run: FlowRun) -> bool:
-        """Record the flow run of a request, and return True unless the request was withdrawn meanwhile."""
+    def record_submitted(self, request: Request, run: FlowRun) -> bool:
+        """Record the flow run of a request, and return True unless the request was withdrawn before."""
         with self._lock(request.document.sha256):
             if not self.is_waiting(request.id):
                 return False
@@ -125,7 +120,7 @@ class Accepted:
             self._runs.remove(record.id)
 
     def record_run(self, request: Request, run: FlowRun) -> None:
-        """Record a flow run that Prefect made of a request before it was withdrawn."""
+        """Record a flow run that Prefect created for a request before it was withdrawn."""
         with self._lock(request.document.sha256):
             if (record := self._runs.record(request.id)) is not None:
                 self._runs.store(record.model_copy(update={"run": run.id}))
@@ -137,8 +132,15 @@ class Accepted:
     def _path(self, request: UUID) -> Path:
         return self.directory / f"{request}.json"
 
+    def document_lock(self, sha256: str) -> Path:
+        """Return the lock that posts of a document share, and that its deletion takes exclusively.
+
+        Several documents have the same lock, so that there are few files.
+        """
+        return self._locks / sha256[:3]
+
     def _lock(self, sha256: str) -> FileLock:
-        return take_exclusive(self._locks.of_requests(sha256))
+        return take_exclusive(self._locks / f"{sha256[:3]}.requests")
 
 
 def requests_in(directory: Path) -> list[Request]:

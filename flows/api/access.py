@@ -1,4 +1,4 @@
-"""Who may use the HTTP API, and what routes depend on: the service, and the run that a path names."""
+"""Access to the HTTP API, and the dependencies of its routes: the service, and the run that a path names."""
 
 import hmac
 import ipaddress
@@ -24,11 +24,9 @@ _PROXY_HEADERS = re.compile(
 
 
 class Gate:
-    """ASGI middleware that refuses oversized heads and, without a token, requests from other machines and origins.
+    """ASGI middleware that refuses oversized heads and, without a token, proxies and pages of other origins.
 
-    Args:
-        app: the application behind it.
-        has_token: whether requests need a token; without one, only programs of this machine are served.
+    `has_token` is whether requests need a token; without one, only programs of this machine are served.
     """
 
     def __init__(self, app: ASGIApp, *, has_token: bool) -> None:
@@ -36,7 +34,7 @@ class Gate:
         self._has_token = has_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, or pass it on."""
+        """Refuse a request, or pass it to the application."""
         refusal = None if scope["type"] != "http" else self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, send)
@@ -62,7 +60,7 @@ class Gate:
 
 
 def _is_foreign(origin: bytes | None, host: bytes) -> bool:
-    """Return whether a request comes from a browser's page that was served elsewhere."""
+    """Return whether a page that was served elsewhere sends a request from a browser."""
     if origin is None:
         return False
     try:
@@ -92,11 +90,7 @@ TheRun = Annotated[Followed, Depends(run_of)]
 async def authorize(
     request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> None:
-    """Check that the client may use the API.
-
-    Raises:
-        HTTPException: 401 or 403, it may not.
-    """
+    """Raise HTTPException 401 or 403 if the client may not use the API."""
     token = (await service_of(request)).api.token
     if token is None:
         # Only this machine can connect to loopback, and no page in its browser can do so under another host name.
@@ -111,7 +105,7 @@ def _host(request: Request) -> str:
     try:
         return request.url.hostname or ""
     except ValueError:
-        return ""  # the header holds no valid host name
+        return ""  # the header is no valid host name
 
 
 def is_loopback(host: str) -> bool:

@@ -1,8 +1,8 @@
-"""The addresses to which webhooks may be sent. A client chooses them, so they must not lead into the backend's network.
+"""Check the addresses of webhooks. Clients choose them, so they must not lead into the backend's network.
 
-The lists of networks are Hearth's own, since the standard library's differ from version to version: IANA's registries
+The lists of networks are Hearth's own, because those of the standard library differ between versions: IANA's registries
 of special-purpose addresses (RFC 6890) without those that are reachable on the internet, and the addresses at which
-clouds give machines their credentials.
+machines get their credentials from clouds.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tasks.core.errors import InputError
 
 LOOKUP_SECONDS = 5.0
 _PORTS = {"http": 80, "https": 443}
-# A pool for lookups alone: an unresponsive name server blocks a thread for half a minute, and nothing else may wait.
+# A pool of its own: an unresponsive name server blocks a thread for half a minute, and nothing else may wait for it.
 _lookups = ThreadPoolExecutor(32, thread_name_prefix="hearth-lookup")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -59,14 +59,14 @@ _SPECIAL = _networks(
     "3fff::/20",
 )
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All assigned IPv6 addresses, without IPv4-compatible, site-local, local NAT64, SRv6 and multicast ones."""
+"""All assigned IPv6 addresses but IPv4-compatible, site-local, local NAT64, SRv6 and multicast ones."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
     """Return whether an address is on the internet; one that embeds an IPv4 address is as public as that."""
-    address = unmapped(address)
+    address = unmap(address)
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
@@ -79,32 +79,32 @@ def is_public(address: Address) -> bool:
 
 def is_private(address: Address) -> bool:
     """Return whether an address is in a private network, and not that of a cloud's metadata service."""
-    address = unmapped(address)
+    address = unmap(address)
     return any(address in network for network in _PRIVATE) and not any(address in network for network in _METADATA)
 
 
-def unmapped(address: Address) -> Address:
+def unmap(address: Address) -> Address:
     """Return the IPv4 address that an IPv4-mapped one stands for, or the address itself."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
 
 
 async def resolve_webhook(url: str, *, private: bool) -> str:
-    """Return the IP address for a webhook. Connect to this one: the name may resolve to another one later.
+    """Return the IP address of a webhook's URL. Connect to this address: the name may resolve to another one later.
 
     Args:
         url: the webhook's URL.
         private: whether private networks are allowed, and plain http to this machine.
 
     Raises:
-        InputError: webhooks may not be sent there.
+        InputError: webhooks may not be sent to this URL.
     """
     host, port, secure = _parse(url)
     addresses = await _look_up(host, port)
     for address in addresses:
         if not (is_public(address) or (private and is_private(address))):
             raise InputError(f"The webhook's host {host!r} is in a network that is not allowed. Use a public one.")
-        if not secure and not (private and unmapped(address).is_loopback):
+        if not secure and not (private and unmap(address).is_loopback):
             raise InputError("The webhook's URL must begin with https.")
     return str(addresses[0])
 
@@ -119,7 +119,7 @@ def _parse(url: str) -> tuple[str, int, bool]:
         raise _invalid_url() from None
     if parsed.userinfo:
         raise InputError("The webhook's URL contains a password. Leave it out: webhooks are signed.")
-    if not 1 <= port <= 65535:  # the system would take it modulo 65536
+    if not 1 <= port <= 65535:  # the system would use it modulo 65536
         raise InputError(f"The webhook's port {port} is out of range: ports are 1 to 65535.")
     return parsed.host, port, parsed.scheme == "https"
 

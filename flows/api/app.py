@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from flows.api import openapi, routes
 from flows.api.access import HEAD_BYTES, Gate, authorize, is_loopback
 from flows.api.connections import limited_protocol
-from flows.api.retention import cleaned_daily
+from flows.api.retention import clean_daily
 from flows.api.service import ENTRIES, Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.local.prefect_server import prefect_api
@@ -30,15 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:
-    """Return the application.
-
-    Args:
-        settings: Hearth's; read from the environment if None.
-        api: the API's; read from the environment if None.
-
-    Raises:
-        InputError: a setting is wrong.
-    """
+    """Return the application; settings that are None are read from the environment, or InputError is raised."""
     settings, api = settings or load_settings(), api or load_api_settings()
 
     @asynccontextmanager
@@ -49,7 +41,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
             prefect_api(settings),
             get_client() as client,
             Service.run(settings, api, client) as service,
-            cleaned_daily(api, settings),
+            clean_daily(api, settings),
         ):
             app.state.service = service
             yield
@@ -86,12 +78,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
 
 def serve(host: str, port: int, started: Callable[[], None]) -> None:
-    """Serve until a signal arrives.
-
-    Args:
-        host: address to listen on.
-        port: to listen on.
-        started: called once the settings are known to be valid.
+    """Serve at a host and port until a signal arrives; `started` is called once the settings are known to be valid.
 
     Raises:
         InputError: a setting is wrong, or others can reach the address and no token is set.

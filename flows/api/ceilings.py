@@ -1,6 +1,5 @@
-"""Allow-lists and ceilings of requests, by which the backend's owner limits what clients may spend."""
+"""Allow-lists and limits with which the backend's owner restricts what clients may request and spend."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,12 +13,7 @@ from tasks.settings.settings import Settings
 
 
 class Ceilings:
-    """The allow-lists and ceilings. A request may always use the values of the worker's own settings.
-
-    Args:
-        settings: Hearth's, which the worker shares.
-        api: the allow-lists and ceilings.
-    """
+    """The allow-lists and limits. A request may always use the values of the worker's own settings."""
 
     def __init__(self, settings: Settings, api: ApiSettings) -> None:
         self._settings = settings
@@ -27,11 +21,7 @@ class Ceilings:
         self._backends = (settings.backend, *api.backends)
 
     def check(self, job: Job) -> None:
-        """Check the options of a request before its document is received.
-
-        Raises:
-            InputError: one is too large, or not allowed.
-        """
+        """Raise InputError if an option of a request is too large, or not allowed."""
         if job.backend is not None and job.backend not in self._backends:
             raise _not_allowed("backend", job.backend.value, "API_BACKENDS")
         if job.model is not None and not self._allows(job.model):
@@ -57,11 +47,7 @@ class Ceilings:
             )
 
     def check_pages(self, pages: int) -> None:
-        """Check how many pages a request reads.
-
-        Raises:
-            LimitError: they are too many.
-        """
+        """Raise LimitError if a request is for too many pages."""
         if pages > self._api.max_pages:
             raise LimitError(
                 f"The request is for {pages} pages; the limit is {self._api.max_pages} (API_MAX_PAGES). "
@@ -69,7 +55,7 @@ class Ceilings:
             )
 
     def with_budget(self, job: Job) -> Job:
-        """Return the job with a budget, on which the equality of requests does not depend."""
+        """Return the job with a budget, which does not count when requests are compared."""
         return job if job.max_usd is not None else job.model_copy(update={"max_usd": self._api.max_usd})
 
     def _allows(self, model: str) -> bool:
@@ -79,13 +65,14 @@ class Ceilings:
 
     @cached_property
     def _own(self) -> frozenset[str]:
-        """The models that are used if a request names none."""
-        return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
-
-    def _defaults(self) -> Iterator[str]:
+        """The models that are used when a request names none."""
+        if self._settings.model:
+            return frozenset({canonical_name(self._settings.model)})
+        models: set[str] = set()
         for name in set(self._backends) - {BackendName.AUTO}:
-            with suppress(InputError):  # a setting of it is missing, which a request for it reports
-                yield BACKENDS[name].open(self._settings).default_model
+            with suppress(InputError):  # the backend lacks a setting, which a request for it reports
+                models.add(canonical_name(BACKENDS[name].open(self._settings).default_model))
+        return frozenset(models)
 
 
 def _not_allowed(name: str, value: str, setting: str) -> InputError:

@@ -1,7 +1,7 @@
 """Limits of HTTP connections: their number, the time for a request's head, and the time to read a response.
 
-Uvicorn has no time limit for the head of a request, nor for what a client sends after its response; and it counts idle
-connections like active ones, so that a few hundred of them lock all others out.
+Uvicorn has no time limit for the head of a request, nor for data that a client sends after its response. It counts idle
+connections like active ones, so a few hundred of them lock all others out.
 """
 
 import asyncio
@@ -9,20 +9,24 @@ import json
 from typing import Any
 
 import h11
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+from starlette.responses import JSONResponse
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 UNREAD_SECONDS = 60.0
 _CLOSING_SECONDS = 5.0
-_BUSY = {"detail": "Too many connections are open (API_CONNECTIONS). Send the request again later."}
+_BUSY = JSONResponse(
+    {"detail": "Too many connections are open (API_CONNECTIONS). Send the request again later."},
+    503,
+    {"Retry-After": "10", "Connection": "close"},
+)
 _SLOW = {"detail": "The head of the request did not arrive in time (API_HEADER_SECONDS). Send it again."}
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that is closed if it takes too long to send a request or to read a response.
+    """A connection that is closed if the client takes too long to send a request or to read a response.
 
-    A subclass sets the limits, since uvicorn creates the instances.
+    A subclass sets the limits, because uvicorn creates the instances.
     """
 
     most: int
@@ -46,7 +50,7 @@ class LimitedProtocol(H11Protocol):
         elif len(self.connections) > 2 * self.most:
             transport.abort()
         else:
-            self.app = _busy
+            self.app = _BUSY
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers of a closed connection."""
@@ -65,7 +69,7 @@ class LimitedProtocol(H11Protocol):
         self._watch()
 
     def pause_writing(self) -> None:
-        """Give a client some time to read its response."""
+        """Limit the time for which a client may leave its response unread."""
         super().pause_writing()
         if self._read_timer is None:
             self._read_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
@@ -82,11 +86,11 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def head_deadline(self) -> float:
-        """When the next request must have arrived."""
+        """Time at which the head of the next request must have arrived, on the loop's clock."""
         return self._head_timer.when() if self._head_timer is not None else float("inf")
 
     def _watch(self) -> None:
-        """Run the timer while no request is being served, whatever the client sends meanwhile."""
+        """Run the timer while no request is being served, even if the client sends other data."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_head_timer()
         elif self._head_timer is None and not self.transport.is_closing():
@@ -112,12 +116,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def limited_protocol(most: int, head_seconds: float) -> type[LimitedProtocol]:
-    """Return the protocol with its limits.
-
-    Args:
-        most: parallel connections.
-        head_seconds: time from a connection or a response to the end of the next request's head.
-    """
+    """Return the protocol with limits of parallel connections, and of the time until a request's head is complete."""
     return type("Limited", (LimitedProtocol,), {"most": most, "head_seconds": head_seconds})
 
 
@@ -125,10 +124,3 @@ def _response(status: int, reason: str, content: dict[str, str]) -> bytes:
     body = json.dumps(content).encode()
     head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}Connection: close\r\n\r\n".encode() + body
-
-
-async def _busy(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    del scope, receive
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"10"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(_BUSY).encode(), "more_body": False})

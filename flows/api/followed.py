@@ -9,12 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 
-from flows.api.prefect_state import Status, call_prefect, is_over, status_of
+from flows.api.prefect_state import PrefectCalls, Status, is_over, status_of
 from flows.api.records import Record
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
@@ -22,8 +20,8 @@ from tasks.results.store import ResultStore
 
 STATE_SECONDS = 1.0
 """How long a state is reused."""
-# A directory that changes twice within the resolution of its clock looks unchanged: scan it this often all the same.
 _RESCAN_SECONDS = 2.0
+"""A directory that seems unchanged is scanned this often: it may change twice within the resolution of its clock."""
 
 QUEUED = "Queued"
 """Name of the state of accepted requests that are not flow runs yet."""
@@ -45,7 +43,7 @@ class Queued:
 
     Attributes:
         record: reads the record of a request.
-        reasons: why requests wait, where that is known.
+        reasons: why requests wait, if that is known.
     """
 
     record: Callable[[UUID], Record | None] = lambda _: None
@@ -59,16 +57,15 @@ class Queued:
 
 
 class Followed:
-    """A run with its progress. All who follow it share one object, so that its directory is scanned once for all."""
+    """A run with its progress. All clients that follow it share one object, so that its directory is scanned once."""
 
-    def __init__(self, record: Record, client: PrefectClient, seconds: float, queued: Queued | None = None) -> None:
-        self._use(record)
+    def __init__(self, record: Record, prefect: PrefectCalls, queued: Queued | None = None) -> None:
+        self.record = record
         self.numbers = frozenset(record.numbers)
         self.pages: dict[int, Seen] = {}
         self.changes = 0
         """Number of changes of `pages`."""
-        self._client = client
-        self._seconds = seconds
+        self._prefect = prefect
         self._queued = queued or Queued()
         self._scanned: tuple[int, float] = (0, 0.0)
         self._scanning = asyncio.Lock()
@@ -76,28 +73,23 @@ class Followed:
         self._state_at = float("-inf")
         self._request: asyncio.Task[State[Any] | None] | None = None
 
-    def _use(self, record: Record) -> None:
-        self.record = record
-        self.store = ResultStore(record.output)
-        self._directory = record.output / "pages"
+    @property
+    def store(self) -> ResultStore:
+        """The results, which the worker stores."""
+        return ResultStore(self.record.output)
 
     def refresh(self) -> None:
         """Read the record again if the run was queued."""
-        if self.record.run is None and (record := self._queued.record(self.record.id)) is not None:
-            self.update(record)
-
-    def update(self, record: Record) -> None:
-        """Continue with a newer record."""
-        if record != self.record:
-            self._use(record)
+        if self.record.run is None:
+            self.record = self._queued.record(self.record.id) or self.record
 
     async def look(self, *, fresh: bool = False) -> None:
-        """Update `pages`; `fresh` even if nothing seems to have changed."""
+        """Update `pages`; with `fresh`, even if the directory seems unchanged."""
         async with self._scanning:
             await asyncio.to_thread(self._scan, fresh=fresh)
 
     async def state(self, *, fresh: bool = False) -> State[Any] | None:
-        """Return the state in Prefect, at most a second old, or `fresh`; None if Prefect has no such run.
+        """Return the state in Prefect, at most a second old, or new with `fresh`; None if Prefect has no such run.
 
         Raises:
             ServerError: Prefect does not respond.
@@ -111,33 +103,22 @@ class Followed:
             return self._state
         if self._request is None:
             self._request = asyncio.create_task(self._fetch(self.record.run))
-            self._request.add_done_callback(self._finished)
+            self._request.add_done_callback(self._end_request)
         # A cancelled caller leaves the request to the others that wait for it.
         return await asyncio.shield(self._request)
 
     async def _fetch(self, run: UUID) -> State[Any] | None:
-        async def read() -> State[Any] | None:
-            try:
-                return (await self._client.read_flow_run(run)).state
-            except ObjectNotFound:
-                return None
-
-        self._state = await call_prefect(read, self._seconds)
+        self._state = await self._prefect.state(run)
         self._state_at = time.monotonic()
         return self._state
 
-    def _finished(self, request: asyncio.Task[State[Any] | None]) -> None:
+    def _end_request(self, request: asyncio.Task[State[Any] | None]) -> None:
         self._request = None
         if not request.cancelled():
-            request.exception()  # marks it as seen, although nobody may have waited for it
+            request.exception()  # marks it as retrieved, even if no caller waits for it any more
 
-    def failed(self, *, ended: bool) -> list[int]:
-        """Return the failed pages, without those of an earlier run that an active run reads again."""
-        pages = self.pages.items()
-        return sorted(n for n, seen in pages if seen.status is PageStatus.FAILED and self.is_final(n, ended))
-
-    def is_final(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
-        """Return whether this run will not read a stored page again."""
+    def is_final(self, number: int, *, ended: bool) -> bool:
+        """Return whether this run will not read a stored page again; it may do so if an earlier run failed at it."""
         seen = self.pages[number]
         return ended or seen.status is not PageStatus.FAILED or seen.finished_at >= self.record.created
 
@@ -146,44 +127,45 @@ class Followed:
         ended = is_over(state)
         await self.look(fresh=ended)
         manifest = await asyncio.to_thread(self.store.manifest) if ended else None
-        final = [number for number in self.pages if self.is_final(number, ended)]
+        final = [number for number in self.pages if self.is_final(number, ended=ended)]
         statuses = [self.pages[number].status for number in final]
         return {
-            **listed(self.record, status_of(state)),
+            **list_view(self.record, status_of(state)),
             "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
             "pages": {
                 "asked": len(self.numbers),
                 "done": len(final),
                 "read": statuses.count(PageStatus.READ),
                 "blank": statuses.count(PageStatus.BLANK),
-                "failed": self.failed(ended=ended),
+                "failed": sorted(number for number in final if self.pages[number].status is PageStatus.FAILED),
             },
             **_cost(manifest, self.record.run),
         }
 
     def _scan(self, *, fresh: bool) -> None:
+        directory, store = self.record.output / "pages", self.store
         try:
-            changed = self._directory.stat().st_mtime_ns
+            changed = directory.stat().st_mtime_ns
         except OSError:
             return  # the worker has not started
         stamp, at = self._scanned
         if not fresh and changed == stamp and time.monotonic() - at < _RESCAN_SECONDS:
             return
         self._scanned = (changed, time.monotonic())
-        with os.scandir(self._directory) as entries:
+        with os.scandir(directory) as entries:
             for entry in entries:
                 name = entry.name.removesuffix(".json")
                 if not name.isdecimal() or (number := int(name)) not in self.numbers:
                     continue
                 seen = self.pages.get(number)
                 if seen is None or seen.inode != entry.inode():
-                    result = self.store.page(number)
+                    result = store.page(number)
                     if result is not None:
                         self.pages[number] = _seen(entry.inode(), result)
                         self.changes += 1
 
 
-def listed(record: Record, status: Status) -> dict[str, Any]:
+def list_view(record: Record, status: Status) -> dict[str, Any]:
     """Return a run in the format of the list."""
     here = f"/documents/{record.id}"
     return {

@@ -1,10 +1,11 @@
-"""Limits of requests: parallel uploads and streams, the time of an upload, and bytes on disk."""
+"""Limits of parallel uploads and streams, of an upload's duration, and of the bytes on disk."""
 
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from fastapi import HTTPException
@@ -18,7 +19,7 @@ from tasks.core.errors import LimitError
 SILENT_SECONDS = 30.0
 _MEASURED_SECONDS = 30.0
 _MEASURING_SHARE = 20
-"""The disk is measured again after at least this many times the duration of a measurement."""
+"""The pause between two measurements of the disk is at least this many times as long as a measurement."""
 _RETRY = {"Retry-After": "10"}
 _BLOCK = 512
 
@@ -27,62 +28,60 @@ class Limits:
     """The limits of one backend.
 
     Attributes:
-        uploads: documents that are being uploaded.
-        incoming: bytes of them so far.
-        stored: bytes on disk.
+        open: number of uploads and of streams that are open.
+        incoming: bytes that open uploads have received.
+        stored: bytes on disk, when they were measured last, and of documents that were kept since.
     """
 
     def __init__(self, api: ApiSettings) -> None:
         self._api = api
-        self.uploads = 0
-        self._streams = 0
+        self.open: Counter[str] = Counter()
         self.stored = 0
         self.incoming = 0
-        # Opening documents takes threads of the pool that serves all other requests, too.
+        # Documents are opened in threads of a pool that all other requests need, too.
         self.opening = asyncio.Semaphore(max(1, min(4, os.cpu_count() or 1)))
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator[None]:
-        """Measure what is on disk, now and again."""
+        """Measure the bytes on disk periodically."""
         seconds = await self.measure()
-        measuring = asyncio.create_task(self._keep_measuring(seconds))
+
+        async def measure() -> None:
+            nonlocal seconds
+            while True:
+                await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
+                seconds = await self.measure()
+
+        measuring = asyncio.create_task(measure())
         try:
             yield
         finally:
             await cancel_and_wait(measuring)
 
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Count an upload.
+    def upload(self) -> AbstractContextManager[None]:
+        """Count an upload."""
+        most = self._api.uploads
+        return self._count(
+            "uploads", most, f"{most} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
+        )
 
-        Raises:
-            HTTPException: 429, too many documents are being uploaded.
-        """
-        if self.uploads >= self._api.uploads:
-            detail = f"{self.uploads} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
-            raise HTTPException(429, detail, _RETRY)
-        self.uploads += 1
-        try:
-            yield
-        finally:
-            self.uploads -= 1
-
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Count a stream.
-
-        Raises:
-            HTTPException: 429, there are too many streams.
-        """
+    def stream(self) -> AbstractContextManager[None]:
+        """Count a stream."""
         most = self._api.connections // 2
-        if self._streams >= most:
-            detail = f"{most} streams are open, the limit (half of API_CONNECTIONS). Try again later."
+        return self._count(
+            "streams", most, f"{most} streams are open, the limit (half of API_CONNECTIONS). Try again later."
+        )
+
+    @contextmanager
+    def _count(self, what: str, most: int, detail: str) -> Iterator[None]:
+        """Count what is open; raise HTTPException 429 if that would be more than `most`."""
+        if self.open[what] >= most:
             raise HTTPException(429, detail, _RETRY)
-        self._streams += 1
+        self.open[what] += 1
         try:
             yield
         finally:
-            self._streams -= 1
+            self.open[what] -= 1
 
     async def body(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Yield the body of a request.
@@ -109,10 +108,6 @@ class Limits:
         finally:
             self.incoming -= received
 
-    def add_stored(self, size: int) -> None:
-        """Count a document that was kept, until the next measurement."""
-        self.stored += size
-
     def _late_message(self, deadline: float) -> str:
         if time.monotonic() < deadline:
             return f"No data arrived for {SILENT_SECONDS:g} s. Send the document again."
@@ -125,13 +120,8 @@ class Limits:
                 f"{self._api.disk_gb:g} GB (API_DISK_GB). Delete runs that nobody needs."
             )
 
-    async def _keep_measuring(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
-            seconds = await self.measure()
-
     async def measure(self) -> float:
-        """Measure what is on disk, and return how long that took, in seconds."""
+        """Measure the bytes on disk, and return how long that took, in seconds."""
         began = time.monotonic()
         self.stored = await asyncio.to_thread(_bytes_below, self._api.directory)
         return time.monotonic() - began
@@ -145,11 +135,7 @@ class LimitedStream(EventSourceResponse):
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events.
-
-        Raises:
-            HTTPException: 429, there are too many streams.
-        """
+        """Send the events."""
         with self._limits.stream():
             await super().__call__(scope, receive, send)
 
@@ -157,7 +143,7 @@ class LimitedStream(EventSourceResponse):
 def _bytes_below(directory: Path) -> int:
     """Return the bytes that a directory takes on disk, without files that are being written or removed."""
     total = 0
-    linked: set[tuple[int, int]] = set()  # documents may have several names
+    linked: set[tuple[int, int]] = set()  # files with several names
     for folder, _, names in os.walk(directory):
         for name in names:
             if not (name.startswith(".") and name.endswith(".tmp")):

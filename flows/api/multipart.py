@@ -1,6 +1,6 @@
 """Documents that are sent as a form (multipart/form-data): the file is streamed, the other fields are options.
 
-Only one chunk of the body is in memory at a time, and everything that a client could make long has a limit.
+Only one chunk of the body is in memory at a time, and the length of everything else is limited.
 """
 
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tasks.core.errors import InputError, LimitError
 KIND = "multipart/form-data"
 FILE = "file"
 FIELDS_BYTES = 1_000_000
-"""Most bytes beside the file: the other fields, headers and boundaries."""
+"""Most bytes besides the file: the other fields, headers and boundaries."""
 _MOST_PARTS = 64
 
 
@@ -59,7 +59,7 @@ class FormBody:
                     "on_headers_finished": self._end_headers,
                     "on_part_data": self._take,
                     "on_part_end": self._end_part,
-                    "on_end": self._end,
+                    "on_end": lambda: setattr(self, "_ended", True),
                 },
             )
         except FormParserError:
@@ -125,9 +125,6 @@ class FormBody:
     def _end_part(self) -> None:
         if self._part.name != FILE and self._part.value:  # an empty field counts as missing
             self.fields.append((self._part.name, _text(bytes(self._part.value))))
-
-    def _end(self) -> None:
-        self._ended = True
 
 
 def _text(value: bytes) -> str:

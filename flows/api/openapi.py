@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI description beside the routes: responses, errors, and the bearer token."""
+"""The parts of the OpenAPI description besides the routes: responses, errors, and the bearer token."""
 
 from datetime import datetime
 from typing import Any
@@ -99,7 +99,7 @@ class HealthView(BaseModel):
 _PROBLEMS = {
     400: "The `Last-Event-ID` is not from this stream.",
     401: "The bearer token is missing or wrong.",
-    403: "There is no token, and the request is not from and for this machine.",
+    403: "There is no token, and the request does not come from this machine.",
     404: "There is no such run, or no such page in it.",
     408: "The head of the request, or the document, did not arrive in time.",
     409: "It cannot be done now; `detail` says when it can.",

@@ -1,4 +1,4 @@
-"""A POST request: the document itself or a form with it, and options in the query or in the form."""
+"""A POST request: a document or a form that contains one, and options in the query or in the form."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -16,7 +16,7 @@ from tasks.core.aio import cancel_and_wait
 
 
 class Post:
-    """A request with a document, which is checked first and received then."""
+    """A request with a document: it is checked before the document is received."""
 
     def __init__(self, request: Request, service: Service) -> None:
         self._request = request
@@ -28,7 +28,7 @@ class Post:
 
         Raises:
             HTTPException: 415, its content type is wrong.
-            InputError: the query is wrong or asks for what is not allowed, or the form has no boundary.
+            InputError: a parameter is wrong or not allowed, or the form has no boundary.
         """
         self._form = _form_of(self._request)
         self._posted = await self._options(self._query)
@@ -37,9 +37,9 @@ class Post:
         """Receive the document, and return its options.
 
         Raises:
-            HTTPException: 408, it does not arrive in time.
-            InputError: a field of the form is wrong, or asks for what is not allowed.
-            LimitError: it is too large, or there is no room for it.
+            HTTPException: 408, the document does not arrive in time.
+            InputError: a field of the form is wrong or not allowed.
+            LimitError: the document is too large, or there is no room for it.
         """
         content_length = self._request.headers.get("content-length")
         async with aclosing(self._service.limits.body(self._request.stream())) as body:
@@ -78,8 +78,7 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, Follo
         if not working.done():
             raise HTTPException(499, "The client left before the response.")
     finally:
-        await cancel_and_wait(working)
-        await cancel_and_wait(leaving)
+        await cancel_and_wait(working, leaving)
     return working.result()
 
 

@@ -1,4 +1,4 @@
-"""The states of runs in Prefect, and calls to its API with retries."""
+"""Calls to Prefect's API with retries, and the states of runs."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ _HEALTH_SECONDS = 3.0
 
 _TRANSIENT = {408, 429, 502, 503, 504}
 _REJECTED = {400, 409, 413, 422}
-"""Responses that concern this one request."""
+"""Responses that reject this one request."""
 
 
 class RefusedError(ServerError):
@@ -47,70 +47,97 @@ class Status(StrEnum):
     PARTIAL = "partial"
     """Finished, but some pages failed."""
     STOPPED = "stopped"
-    """It ended before all pages were started."""
+    """It ended before all pages had begun."""
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
     """Prefect no longer has the run."""
 
 
-async def call_prefect(call: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return the response to an idempotent call to Prefect, and retry it after transient errors.
-
-    While its database is locked, Prefect's server delays a request for a minute, and then responds with 503.
+class PrefectCalls:
+    """Calls to Prefect's API, which are retried after transient errors.
 
     Args:
-        call: sends the request or requests.
-        seconds: limit for all attempts.
-
-    Raises:
-        RefusedError: Prefect rejects the request.
-        ServerError: Prefect does not respond, or not in time.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                try:
-                    return await call()
-                except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                    if not _is_transient(error):
-                        raise
-                await asyncio.sleep(RETRY_SECONDS)
-    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
-        if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _REJECTED:
-            raise RefusedError(f"Prefect refuses the request (HTTP {code}). Check the log of its server.") from None
-        raise ServerError("Prefect does not respond. Try again later.") from None
-
-
-def _is_transient(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
-    return isinstance(error, httpx.TransportError) or error.response.status_code in _TRANSIENT
-
-
-async def states_of(client: PrefectClient, runs: Sequence[UUID], seconds: float) -> dict[UUID, State[Any] | None]:
-    """Return the states of up to `STATES_PER_REQUEST` runs, without those that Prefect no longer has.
-
-    Raises:
-        ServerError: see `call_prefect`.
-    """
-    chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
-    response = await call_prefect(
-        lambda: client.read_flow_runs(flow_run_filter=chosen, limit=STATES_PER_REQUEST), seconds
-    )
-    return {run.id: run.state for run in response}
-
-
-async def cancel(client: PrefectClient, run: UUID, seconds: float) -> None:
-    """Cancel a run. Prefect cancels one that no worker has started at once, and leaves one that has ended.
-
-    Raises:
-        ServerError: see `call_prefect`.
+        client: of Prefect's API.
+        seconds: time limit of all attempts of a call.
     """
 
-    async def set_state() -> None:
-        with suppress(ObjectNotFound):
-            await client.set_flow_run_state(run, Cancelling())
+    def __init__(self, client: PrefectClient, seconds: float) -> None:
+        self.client = client
+        self._seconds = seconds
+        self._checking = asyncio.Lock()
+        self._missing: list[str] = []
+        self._fresh_until = float("-inf")
 
-    await call_prefect(set_state, seconds)
+    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Return the response to an idempotent request.
+
+        While its database is locked, Prefect's server delays a request for a minute, and then responds with 503.
+
+        Raises:
+            RefusedError: Prefect rejects the request.
+            ServerError: Prefect does not respond, or not in time.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    try:
+                        return await request()
+                    except httpx.TransportError:
+                        pass
+                    except PrefectHTTPStatusError as error:
+                        if error.response.status_code not in _TRANSIENT:
+                            raise
+                    await asyncio.sleep(RETRY_SECONDS)
+        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+            if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _REJECTED:
+                why = f"Prefect refuses the request (HTTP {code}). Check the log of its server."
+                raise RefusedError(why) from None
+            raise ServerError("Prefect does not respond. Try again later.") from None
+
+    async def state(self, run: UUID) -> State[Any] | None:
+        """Return the state of a run; None if Prefect no longer has it."""
+
+        async def read() -> State[Any] | None:
+            try:
+                return (await self.client.read_flow_run(run)).state
+            except ObjectNotFound:
+                return None
+
+        return await self.call(read)
+
+    async def states(self, runs: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
+        """Return the states of up to `STATES_PER_REQUEST` runs, without those that Prefect no longer has."""
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
+        response = await self.call(lambda: self.client.read_flow_runs(flow_run_filter=chosen, limit=STATES_PER_REQUEST))
+        return {run.id: run.state for run in response}
+
+    async def cancel(self, run: UUID) -> None:
+        """Cancel a run. Prefect cancels one that no worker has started at once, and leaves one that has ended."""
+
+        async def set_state() -> None:
+            with suppress(ObjectNotFound):
+                await self.client.set_flow_run_state(run, Cancelling())
+
+        await self.call(set_state)
+
+    async def missing(self) -> list[str]:
+        """Return the parts of Prefect that do not work; a result is reused for some seconds."""
+        async with self._checking:
+            if time.monotonic() >= self._fresh_until:
+                self._missing = await self._check()
+                self._fresh_until = time.monotonic() + _FRESH_SECONDS
+        return self._missing
+
+    async def _check(self) -> list[str]:
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                await self.client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            return ["deployment"]
+        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
+            return ["prefect"]
+        return []
 
 
 def is_over(state: State[Any] | None) -> bool:
@@ -132,35 +159,3 @@ def status_of(state: State[Any] | None) -> Status:
         StateType.CRASHED: Status.FAILED,
     }
     return statuses.get(state.type, Status.WAITING)
-
-
-class PrefectHealth:
-    """Checks of Prefect, one at a time, whose result is reused for some seconds.
-
-    Args:
-        client: of Prefect's API.
-    """
-
-    def __init__(self, client: PrefectClient) -> None:
-        self._client = client
-        self._lock = asyncio.Lock()
-        self._missing: list[str] = []
-        self._fresh_until = float("-inf")
-
-    async def missing(self) -> list[str]:
-        """Return the parts that do not work."""
-        async with self._lock:
-            if time.monotonic() >= self._fresh_until:
-                self._missing = await self._check()
-                self._fresh_until = time.monotonic() + _FRESH_SECONDS
-        return self._missing
-
-    async def _check(self) -> list[str]:
-        try:
-            async with asyncio.timeout(_HEALTH_SECONDS):
-                await self._client.read_deployment_by_name(DEPLOYMENT)
-        except ObjectNotFound:
-            return ["deployment"]
-        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
-            return ["prefect"]
-        return []

@@ -1,21 +1,21 @@
 """The queue, which submits accepted requests to Prefect, one after another.
 
-A client gets its response when the request is on disk, however busy Prefect is: SQLite, for example, takes one writer
-at a time. The queue survives a restart. Of several processes that share a directory, one submits.
+A client gets its response as soon as the request is on disk, even if Prefect is busy: SQLite, for example, accepts one
+writer at a time. The queue survives a restart. Of several processes that share a directory, one submits.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Self
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows.api.accepted import Accepted, Request
-from flows.api.prefect_state import RefusedError, call_prefect, cancel
+from flows.api.accepted import Accepted, Request, requests_in
+from flows.api.prefect_state import PrefectCalls, RefusedError
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import runs_of, trigger
 from tasks.core.errors import HearthError, ServerError
@@ -33,21 +33,15 @@ class _WithdrawnError(Exception):
 
 
 class Queue:
-    """Submits accepted requests. Use as an async context manager.
+    """Submits accepted requests. Use as an async context manager; requests that are left stay in the queue.
 
-    Args:
-        accepted: the requests.
-        runs: their records.
-        client: of Prefect's API.
-        seconds: how long requests to Prefect are retried.
-        owner: the backend's identity; see `flows.orchestrator.trigger`.
+    `owner` is the backend's identity; see `flows.orchestrator.trigger`.
     """
 
-    def __init__(self, accepted: Accepted, runs: Runs, client: PrefectClient, seconds: float, owner: str) -> None:
+    def __init__(self, accepted: Accepted, runs: Runs, prefect: PrefectCalls, owner: str) -> None:
         self._accepted = accepted
         self._runs = runs
-        self._prefect = client
-        self._seconds = seconds
+        self._prefect = prefect
         self._owner = owner
         self._more = asyncio.Event()
         self._not_before: dict[UUID, float] = {}
@@ -59,12 +53,10 @@ class Queue:
         self._more.set()
 
     async def __aenter__(self) -> Self:
-        """Start submitting."""
         self._submitting = asyncio.create_task(self._submit_all())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop; requests that were not submitted stay in the queue."""
         self._submitting.cancel()
         await asyncio.wait([self._submitting])  # not `await`: a timeout inside it may be cancelling it at this moment
 
@@ -77,25 +69,23 @@ class Queue:
                 lock = lock or try_exclusive(self._accepted.directory / ".lock")
                 try:
                     succeeded = lock is None or await self._round()
-                except Exception as error:  # noqa: BLE001 - this loop must not end: nothing would be submitted any more
+                except Exception as error:  # noqa: BLE001 - if this loop ended, nothing would be submitted any more
                     _log.error("The queue failed (%s) and continues.", type(error).__name__)
                     succeeded = False
                 pause = POLL_SECONDS if succeeded else min(2 * pause, LONGEST_PAUSE)
-                await self._wait(pause, until_more=succeeded)
+                if succeeded:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):  # not `wait_for`, which may lose a cancellation
+                            await self._more.wait()
+                else:
+                    await asyncio.sleep(pause)
         finally:
             if lock is not None:
                 lock.release()
 
-    async def _wait(self, seconds: float, *, until_more: bool) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await (self._more.wait() if until_more else asyncio.Event().wait())
-        except TimeoutError:
-            pass
-
     async def _round(self) -> bool:
         """Submit what is due, oldest first, and return whether Prefect responded."""
-        waiting = await asyncio.to_thread(self._accepted.waiting)
+        waiting = await asyncio.to_thread(requests_in, self._accepted.directory)
         for request in waiting:
             if self._not_before.get(request.id, 0.0) > time.monotonic():
                 continue
@@ -113,8 +103,9 @@ class Queue:
         """Cancel runs that Prefect created for requests without confirming it before they were withdrawn."""
         for request in [r for r in self._unconfirmed.values() if not self._accepted.is_waiting(r.id)]:
             try:
-                for run in await call_prefect(self._find(request), self._seconds):
-                    await cancel(self._prefect, run.id, self._seconds)
+                known = request.run_request(self._owner)
+                for run in await self._prefect.call(partial(runs_of, self._prefect.client, known)):
+                    await self._prefect.cancel(run.id)
                     await asyncio.to_thread(self._accepted.record_run, request, run)
             except ServerError:
                 return False
@@ -127,28 +118,23 @@ class Queue:
             self._accepted.remove(request.id)  # the backend was killed before it did so
             return
         try:
-            run = await call_prefect(self._ask(request), self._seconds)
+            run = await self._prefect.call(partial(self._trigger, request))
         except _WithdrawnError:
             return
-        if await asyncio.to_thread(self._accepted.submitted, request, run):
+        if await asyncio.to_thread(self._accepted.record_submitted, request, run):
             self._forget(request)
 
-    def _ask(self, request: Request) -> Callable[[], Awaitable[FlowRun]]:
-        client, job, content = self._prefect, request.job, request.document.sha256
-
-        def has_results(run: FlowRun) -> bool:
-            return request.record(run).output.exists()
-
-        async def ask() -> FlowRun:
-            if not self._accepted.is_waiting(request.id):
-                raise _WithdrawnError
-            self._unconfirmed[request.id] = request
-            return await trigger(client, job, content, request=request.asked(self._owner), stands=has_results)
-
-        return ask
-
-    def _find(self, request: Request) -> Callable[[], Awaitable[list[FlowRun]]]:
-        return lambda: runs_of(self._prefect, request.asked(self._owner))
+    async def _trigger(self, request: Request) -> FlowRun:
+        if not self._accepted.is_waiting(request.id):
+            raise _WithdrawnError
+        self._unconfirmed[request.id] = request
+        return await trigger(
+            self._prefect.client,
+            request.job,
+            request.document.sha256,
+            request=request.run_request(self._owner),
+            has_results=lambda run: request.record(run).output.exists(),
+        )
 
     def _report(self, waiting: list[Request], why: str) -> None:
         reasons = self._runs.queued.reasons

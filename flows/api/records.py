@@ -1,8 +1,7 @@
-"""Records of the HTTP API's runs: a small file each, durably written, and locks by document."""
+"""Records of the HTTP API's runs, each a small file that is written durably."""
 
 import os
 import uuid
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tasks.core.jobs import Frozen
-from tasks.core.private import create_file, make_directory
-from tasks.documents.pdf import select_pages
+from tasks.core.page_ranges import parse_ranges
+from tasks.core.private import create_file
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -21,15 +20,15 @@ class Record(Frozen):
     """A run as the backend stores it.
 
     Attributes:
-        id: the API's id of it; a request that follows a failed one has another.
-        run: Prefect's id of it; None while it waits in the queue, and if it was cancelled there.
-        sha256: the document's.
+        id: the API's id; a request that follows a failed one has another.
+        run: Prefect's id; None while the request waits in the queue, and if it was cancelled there.
+        sha256: the document's hash.
         pages: the requested pages, such as 1-12.
         output: the directory of the results.
-        created: when it was accepted, or when its flow run was created, if that was earlier.
-        generation: part of its idempotency key; see `flows.orchestrator.trigger`.
+        created: when the request was accepted, or when its flow run was created, if that was earlier.
+        generation: part of the run's idempotency key; see `flows.orchestrator.trigger`.
         filename: the client's name for the document, if it sent one.
-        cancelled: whether it was removed from the queue.
+        cancelled: whether it was cancelled in the queue.
     """
 
     id: UUID
@@ -62,26 +61,6 @@ def read_model(path: Path, kind: type[M]) -> M | None:
         return None
 
 
-def format_ranges(numbers: Iterable[int]) -> str:
-    """Return page numbers in the format of `Job.pages`, such as 1-3,7; empty for none."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and parts[-1][-1] == number - 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ",".join("-".join(map(str, part)) for part in parts)
-
-
-def parse_ranges(text: str, most: int = 999_999) -> tuple[int, ...]:
-    """Return the page numbers that `format_ranges` wrote, none over `most`.
-
-    Raises:
-        InputError: the text has another format.
-    """
-    return select_pages(text, most) if text else ()
-
-
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, so that it survives a power failure."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -103,23 +82,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class Locks:
-    """The locks of an API_DIRECTORY, by a document's sha256. Several documents share one, so that there are few files.
-
-    Args:
-        directory: API_DIRECTORY.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "locks"
-        make_directory(self._directory)
-
-    def of_document(self, sha256: str) -> Path:
-        """Return the lock that posts of a document share, and its deletion takes exclusively."""
-        return self._directory / sha256[:3]
-
-    def of_requests(self, sha256: str) -> Path:
-        """Return the lock for short changes of records and queued requests for a document."""
-        return self._directory / f"{sha256[:3]}.requests"

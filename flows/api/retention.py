@@ -1,4 +1,4 @@
-"""Removal of runs: one that a client deletes, and those that are older than they are kept."""
+"""Delete runs: one on a client's request, and those whose retention time is over."""
 
 import asyncio
 import shutil
@@ -31,8 +31,8 @@ async def delete_run(run: Followed, service: Service) -> None:
     """Delete a run that has ended. Its record is removed last, so that a failed deletion can be repeated.
 
     Raises:
-        StorageError: something cannot be removed.
-        HTTPException: 409, it has not ended, or it is being posted again.
+        StorageError: a file cannot be removed.
+        HTTPException: 409, the run has not ended, or its document is being posted again.
     """
     state = await run.state(fresh=True)
     if not is_over(state):
@@ -41,7 +41,7 @@ async def delete_run(run: Followed, service: Service) -> None:
 
 
 def _delete(record: Record, service: Service) -> None:
-    lock = try_exclusive(service.locks.of_document(record.sha256))
+    lock = try_exclusive(service.accepted.document_lock(record.sha256))
     if lock is None:
         raise HTTPException(409, "The document is being posted. Delete the run again in a moment.")
     with lock:
@@ -75,17 +75,17 @@ def _remove_results(record: Record, results: Path, *, alone: bool) -> None:
 
 
 @asynccontextmanager
-async def cleaned_daily(api: ApiSettings, settings: Settings) -> AsyncIterator[None]:
+async def clean_daily(api: ApiSettings, settings: Settings) -> AsyncIterator[None]:
     """Delete expired runs now and every day."""
 
-    async def cleaning() -> None:
+    async def clean() -> None:
         while True:
-            with suppress(OSError):  # it is tried again
+            with suppress(OSError):  # repeated the next day
                 runs = expired_runs(api.directory, settings.retention, time.time())
                 await asyncio.to_thread(sweep, runs, dry_run=False)
             await asyncio.sleep(DAY_SECONDS)
 
-    task = asyncio.create_task(cleaning())
+    task = asyncio.create_task(clean())
     try:
         yield
     finally:
@@ -93,9 +93,9 @@ async def cleaned_daily(api: ApiSettings, settings: Settings) -> AsyncIterator[N
 
 
 def expired_runs(directory: Path, retention: RetentionSettings, now: float) -> Iterator[Expired]:
-    """Yield runs that ended, or never wrote anything, long enough ago and have no webhook still to be sent.
+    """Yield runs that ended long enough ago, or never wrote anything, and have no pending webhook.
 
-    Requests in the queue stay, however long they wait.
+    Requests in the queue are kept, however long they wait.
     """
     if retention.api_days is None:
         return
@@ -116,7 +116,7 @@ def expired_runs(directory: Path, retention: RetentionSettings, now: float) -> I
             or (age_of(last, now) <= oldest and last.exists())
         ):
             continue
-        # What several runs share is removed with the last of them.
+        # Results and documents that several runs share are removed with the last of them.
         outputs[record.output] -= 1
         documents[record.sha256] -= 1
         output = record.output if not outputs[record.output] else None

@@ -10,21 +10,20 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from flows.api import openapi
 from flows.api.access import TheRun, TheService
-from flows.api.followed import Followed, listed
+from flows.api.followed import Followed, list_view
 from flows.api.limits import LimitedStream
 from flows.api.openapi import HealthView, ListView, RunView, refusals
 from flows.api.posting import Post, unless_client_leaves
-from flows.api.prefect_state import STATES_PER_REQUEST, Status, cancel, is_over, status_of
-from flows.api.records import parse_ranges
+from flows.api.prefect_state import STATES_PER_REQUEST, Status, is_over, status_of
 from flows.api.retention import delete_run
 from flows.api.run_index import Position
-from flows.api.service import Service
 from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, option_parameters
 from tasks.core.errors import InputError
+from tasks.core.page_ranges import parse_ranges
 
 MOST_EXAMINED = 5 * STATES_PER_REQUEST
-"""Runs that a filtered list examines in one request."""
+"""Most runs that one request for a filtered list examines."""
 _MOST_LISTED = 100
 
 health = APIRouter(tags=["health"], responses=openapi.OF_EVERY_ADDRESS)
@@ -34,7 +33,7 @@ documents = APIRouter(prefix="/documents")
 @health.get("/health", responses={200: {"model": HealthView}, 503: {"model": HealthView, "description": "Not now."}})
 async def get_health(service: TheService) -> JSONResponse:
     """Return whether documents can be posted and read, and the parts that are missing if not. No token is needed."""
-    missing = await service.health.missing()
+    missing = await service.prefect.missing()
     if not await asyncio.to_thread(os.access, service.api.directory, os.W_OK):
         missing = ["directory", *missing]
     view = {"status": "unavailable" if missing else "ok", "missing": missing}
@@ -85,7 +84,7 @@ async def get_events(
 ) -> Response:
     """Stream the pages as they are stored, and the end, as server-sent events; resumable with Last-Event-ID."""
     if last_event_id == END_ID:
-        return Response(status_code=204)  # which tells an EventSource not to reconnect
+        return Response(status_code=204)  # an EventSource then does not reconnect
     try:
         sent = parse_ranges(last_event_id or "", max(run.numbers, default=0))
     except InputError:
@@ -149,8 +148,8 @@ async def get_documents(
 ) -> dict[str, Any]:
     """List the runs, newest first.
 
-    With a status, a response may hold fewer than `limit` runs, or none, although there are more: continue while there
-    is a `next`.
+    With a status, a response may contain fewer than `limit` runs, or none, although there are more: continue while
+    there is a `next`.
     """
     after = Position.parse(cursor) if cursor else None
     wanted = frozenset(status or ())
@@ -166,7 +165,7 @@ async def get_documents(
             after = row
             shown = status_of(states[row.id])
             if (not wanted or shown in wanted) and (record := service.runs.record(row.id)) is not None:
-                views.append(listed(record, shown))
+                views.append(list_view(record, shown))
                 if len(views) == limit:
                     break
         examined += len(rows)
@@ -187,20 +186,16 @@ async def get_documents(
 )
 async def cancel_document(run: TheRun, service: TheService) -> Response:
     """Cancel a run, for all who have posted it, or remove it from the queue. Stored pages are kept."""
-    if not is_over(await run.state(fresh=True)):
-        await _cancel(run, service)
+    ended = is_over(await run.state(fresh=True))
+    if not ended and not await asyncio.to_thread(service.accepted.withdraw, run.record):
+        run.refresh()
+        if run.record.run is not None:
+            await service.prefect.cancel(run.record.run)
     state = await run.state(fresh=True)
     status = status_of(state)
     if is_over(state) and status is not Status.CANCELLED:
         raise HTTPException(409, f"The run has ended ({status}): there is nothing to cancel.")
     return JSONResponse(await run.view(state), 200 if is_over(state) else 202)
-
-
-async def _cancel(run: Followed, service: Service) -> None:
-    if not await asyncio.to_thread(service.accepted.withdraw, run.record):
-        run.refresh()
-        if run.record.run is not None:
-            await cancel(service.prefect, run.record.run, service.api.prefect_seconds)
 
 
 @documents.delete("/{document}", status_code=204, responses=refusals(404, 409))

@@ -1,6 +1,6 @@
-"""An index of the runs, newest first, and of those that share a document or results.
+"""An index of the runs, for the list and for finding runs that share a document or results.
 
-The records are authoritative: the index is made from them, and updated from them when a backend starts.
+The records are authoritative: the index is created from them, and updated when a backend starts.
 """
 
 import sqlite3
@@ -35,11 +35,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse what `str` wrote.
-
-        Raises:
-            InputError: the text has another format.
-        """
+        """Parse what `str` returned; raise InputError if the text has another format."""
         created, _, identity = text.partition("-")
         try:
             position = cls(int(created, 16), UUID(identity))
@@ -59,13 +55,10 @@ class Shared(NamedTuple):
 
 
 class RunIndex:
-    """A SQLite file beside the records, which several backends may share.
-
-    Args:
-        records: the directory of the records; it exists.
+    """A SQLite file in the directory of the records, which several backends may share.
 
     Raises:
-        StorageError: it cannot be read or written.
+        StorageError: the file cannot be read or written.
     """
 
     def __init__(self, records: Path) -> None:
@@ -76,7 +69,7 @@ class RunIndex:
         except sqlite3.OperationalError as error:
             raise _unusable(self._path, error) from None
         except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)  # it is damaged, and can be made again from the records
+            self._path.unlink(missing_ok=True)  # it is damaged, and is created again from the records
             self._begin()
 
     def add(self, record: Record) -> None:
@@ -100,13 +93,13 @@ class RunIndex:
             return [Position(created, UUID(identity)) for created, identity in rows]
 
     def latest(self, place: str) -> Record | None:
-        """Return the newest run whose results are in the same folder below `results`: that of an equal request."""
+        """Return the newest run whose results are in a folder below `results`: that of an equal request."""
         with self._open() as database:
             rows = database.execute("SELECT id FROM requests WHERE place = ? ORDER BY created DESC, id DESC", (place,))
             return next((record for (run,) in rows if (record := self.record(run)) is not None), None)
 
     def shared(self, record: Record) -> Shared:
-        """Return what other runs share with this one."""
+        """Return what a run shares with others."""
         parent, output = str(record.output.parent), str(record.output)
         with self._open() as database:
 
@@ -153,7 +146,7 @@ class RunIndex:
         try:
             return record.output.relative_to(self._records.parent / "results").parts[0]
         except (ValueError, IndexError):
-            return str(record.output.parent)  # elsewhere
+            return str(record.output.parent)  # not below `results`
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

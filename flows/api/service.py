@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -16,16 +15,17 @@ from flows.api.accepted import Accepted, Request
 from flows.api.ceilings import Ceilings
 from flows.api.followed import Followed
 from flows.api.limits import Limits
-from flows.api.prefect_state import PrefectHealth, is_over
+from flows.api.prefect_state import PrefectCalls, is_over
 from flows.api.queue import Queue
-from flows.api.records import Locks, Record, format_ranges, write_whole
+from flows.api.records import Record, write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Posted, Upload, clear_leftovers
 from flows.api.webhooks import Webhooks
-from flows.orchestrator.trigger import begins_anew, request_key
+from flows.orchestrator.trigger import needs_another_run, request_key
 from tasks.core.errors import ServerError, StorageError
 from tasks.core.file_locks import take_exclusive, take_shared
+from tasks.core.page_ranges import format_ranges
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
 
@@ -41,10 +41,9 @@ class Service:
 
     settings: Settings
     api: ApiSettings
-    prefect: PrefectClient
+    prefect: PrefectCalls
     runs: Runs
     webhooks: Webhooks
-    locks: Locks
     accepted: Accepted
     queue: Queue
     limits: Limits
@@ -56,38 +55,33 @@ class Service:
         """Start the queue and the webhooks of API_DIRECTORY, over a Prefect server."""
         for name in FOLDERS:
             make_directory(api.directory / name)
-        locks = Locks(api.directory)
         clear_leftovers(api.directory / "documents")
-        runs = Runs(api.directory / "runs", client, api.prefect_seconds)
-        accepted = Accepted(api.directory / "queue", runs, locks)
+        prefect = PrefectCalls(client, api.prefect_seconds)
+        runs = Runs(api.directory / "runs", prefect)
+        accepted = Accepted(api.directory / "queue", runs)
         limits = Limits(api)
         async with (
             limits.measured(),
-            Queue(accepted, runs, client, api.prefect_seconds, _identity(api.directory)) as queue,
+            Queue(accepted, runs, prefect, _identity(api.directory)) as queue,
             Webhooks(api.directory / "webhooks", runs, api) as webhooks,
         ):
             ceilings = Ceilings(settings, api)
-            yield cls(settings, api, client, runs, webhooks, locks, accepted, queue, limits, ceilings)
-
-    @cached_property
-    def health(self) -> PrefectHealth:
-        """The state of Prefect."""
-        return PrefectHealth(self.prefect)
+            yield cls(settings, api, prefect, runs, webhooks, accepted, queue, limits, ceilings)
 
     async def accept(self, posted: Posted, upload: Upload) -> Followed:
-        """Keep a document that was received, and queue it; a request that equals an earlier one returns its run.
+        """Keep a document that was received, and queue the request; if an equal one has a run, return that.
 
         Raises:
-            HearthError: it cannot be read with these options; nothing is kept.
+            HearthError: the document cannot be read with these options; nothing is kept.
         """
         async with self.limits.opening:
             document, numbers = await upload.inspect(posted.job)
         self.ceilings.check_pages(len(numbers))
-        # Nobody deletes the document while its run is created.
-        with await asyncio.to_thread(take_shared, self.locks.of_document(upload.sha256)):
+        # Under this lock, nobody deletes the document while its run is created.
+        with await asyncio.to_thread(take_shared, self.accepted.document_lock(upload.sha256)):
             path = await asyncio.to_thread(upload.keep, posted.filename)
             if upload.is_new:
-                self.limits.add_stored(document.size)
+                self.limits.stored += document.size
             key = request_key(posted.job, upload.sha256)
             paths = {"document": str(path), "output": str(self.api.directory / "results" / key[:32])}
             request = Request(
@@ -105,14 +99,14 @@ class Service:
         return run
 
     async def _run_for(self, request: Request) -> Followed:
-        """Return the run of an equal request that is active or has read everything, else store this request."""
+        """Return the run of an equal request, if it is active or has read everything; else store this request."""
         while True:
             last = await asyncio.to_thread(self.runs.index.latest, request.folder)
             if last is not None and not await self._may_start_again(last, forced=request.job.force):
                 break
             first = last.generation if last else 0
             request = request.model_copy(update={"first": first, "created": datetime.now(UTC)})
-            # Of simultaneous equal requests one is stored; the others find it in their next round.
+            # Of simultaneous equal requests, one is stored; the others find it in their next iteration.
             if await asyncio.to_thread(self.accepted.add, request, last):
                 self.queue.submit_soon()
                 last = request.record()
@@ -123,7 +117,7 @@ class Service:
         return run
 
     async def _may_start_again(self, record: Record, *, forced: bool) -> bool:
-        """Return whether an equal request starts another run: this one left pages unread, or its results are gone."""
+        """Return whether an equal request starts another run, because this one left pages or its results are gone."""
         run = self.runs.follow(record.id)
         if run is None:
             return True
@@ -131,14 +125,14 @@ class Service:
             async with asyncio.timeout(STATE_SECONDS):
                 state = await run.state()
         except (ServerError, TimeoutError):
-            return True  # on submission the equal request is found, and becomes the same run
+            return True  # when it is submitted, Prefect finds the run by its key
         if not is_over(state):
             return False
-        return state is None or begins_anew(state, forced=forced) or not run.record.output.exists()
+        return state is None or needs_another_run(state, forced=forced) or not run.record.output.exists()
 
 
 def _identity(directory: Path) -> str:
-    """Return the directory's identity, which marks its flow runs; create it if there is none."""
+    """Return the directory's identity, with which its flow runs are labelled; create it at the first call."""
     path = directory / "identity"
     with take_exclusive(directory / "locks" / "identity"):
         if not path.exists():

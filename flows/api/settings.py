@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from tasks.core.errors import InputError
 from tasks.core.jobs import BackendName
+from tasks.settings.settings import wrong_setting
 
 
 class ApiSettings(BaseSettings):
@@ -80,18 +80,8 @@ class ApiSettings(BaseSettings):
 
 
 def load_api_settings() -> ApiSettings:
-    """Read the settings.
-
-    Raises:
-        InputError: one is wrong.
-    """
+    """Read the settings; raise InputError if one is wrong."""
     try:
         return ApiSettings()
-    except (SettingsError, RuntimeError) as error:
-        raise InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        name = f"API_{first['loc'][0]}".upper()
-        raise InputError(
-            f"The setting {name} is wrong: {first['msg']}. Correct it in the environment or in .env."
-        ) from None
+    except (SettingsError, RuntimeError, ValidationError) as error:
+        raise wrong_setting(error, "API_") from None

@@ -13,13 +13,7 @@ _VERSION = "v1="
 
 
 def sign(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """Return the headers that sign a body.
-
-    Args:
-        secret: shared by sender and receiver.
-        body: as it is sent.
-        now: seconds since the epoch.
-    """
+    """Return the headers that sign the body of a request; `now` is in seconds since the epoch."""
     timestamp = str(int(now))
     return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: _VERSION + _signature(secret, timestamp, body)}
 

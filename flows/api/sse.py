@@ -1,7 +1,7 @@
 """A run as a stream of server-sent events: each page when it is stored, and the end.
 
-The worker is another process, perhaps on another machine, and is followed by the pages that it stores. An event's id
-lists the pages that were sent so far, so that a client that reconnects with it misses none.
+The worker is another process, perhaps on another machine: its progress is read from the pages that it stores. An
+event's id lists the pages that were sent so far, so that a client that reconnects with it misses none.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from fastapi.sse import format_sse_event
 
 from flows.api.followed import Followed
 from flows.api.prefect_state import is_over
-from flows.api.records import format_ranges
 from tasks.core.errors import ServerError
+from tasks.core.page_ranges import format_ranges
 
 END_ID = "end"
 
@@ -29,7 +29,7 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
     """Yield the events of a run from now on.
 
     Args:
-        run: the run.
+        run: the run to follow.
         sent: the pages that the client has received.
         text: whether the event of a page contains its text.
     """
@@ -38,22 +38,22 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
     sent_at = time.monotonic()
     yield format_sse_event(retry=1000)
     while True:
-        # The state before the pages: then all pages that are stored when the run ends are sent.
+        # The state is read before the pages, so that all pages that are stored when the run ends are sent.
         ended, state = False, None
         try:
             async with asyncio.timeout(PREFECT_SECONDS):
                 state = await run.state()
             ended = is_over(state)
         except (ServerError, TimeoutError):
-            pass  # pages are sent without Prefect, too
+            pass  # pages are also sent without Prefect
         await run.look(fresh=ended)
         new: list[int] = []
         if (run.changes, ended) != seen:
             seen = (run.changes, ended)
-            new = sorted(n for n in run.pages if n not in known and run.is_final(n, ended))
+            new = sorted(n for n in run.pages if n not in known and run.is_final(n, ended=ended))
             known.update(new)
         for number in new:
-            # Only the last of several has an id: a client that leaves before it receives them again, and misses none.
+            # Only the last of several has an id: a client that leaves before it receives all of them again.
             yield _event("page", await _page(run, number, text=text), _event_id(known) if number == new[-1] else None)
             sent_at = time.monotonic()
         if ended:
@@ -74,7 +74,7 @@ async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
 
 
 def _event_id(known: Iterable[int]) -> str:
-    """Return the pages as an id, cut to a header's length: pages that do not fit are sent twice."""
+    """Return the pages as an id that fits into a header; pages that do not fit are sent twice."""
     listed = format_ranges(known)
     return listed if len(listed) <= _LONGEST_ID else listed[:_LONGEST_ID].rpartition(",")[0]
 

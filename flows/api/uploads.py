@@ -19,14 +19,15 @@ from flows.api.records import sync_directory
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.escaping import escape_line, escape_surrogates
 from tasks.core.jobs import Document, Job
+from tasks.core.page_ranges import select_pages
 from tasks.core.private import make_directory, open_private
-from tasks.documents.pdf import inspect_document, password_from, select_pages
+from tasks.documents.pdf import inspect_document, password_from
 from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 
 _ENDING = ".pdf"
 _NAME_BYTES = 180
-"""Longest file name. File systems allow 255 bytes, and longer names are made from this one."""
+"""Longest file name. File systems allow 255 bytes, and longer names are derived from this one."""
 # The backend decides on paths, and its clients may not use Prefect's blocks.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
 _OWN = {
@@ -45,7 +46,7 @@ _OWN = {
 }
 _LEFTOVER_SECONDS = 24 * 3600.0
 MOST_NAMES = 16
-"""Names of one document; clients choose them."""
+"""Most names of one document; clients choose them."""
 
 
 class Posted(NamedTuple):
@@ -57,7 +58,7 @@ class Posted(NamedTuple):
 
 
 def option_parameters() -> list[dict[str, Any]]:
-    """Return the options as OpenAPI describes query parameters."""
+    """Return OpenAPI's description of the options as query parameters."""
     properties = _OWN | Job.model_json_schema()["properties"]
     return [
         {
@@ -70,11 +71,7 @@ def option_parameters() -> list[dict[str, Any]]:
 
 
 def parse_options(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
-    """Return the options of query parameters and form fields; the job's document is set later.
-
-    Raises:
-        InputError: one is wrong, unknown or repeated.
-    """
+    """Return the options of query parameters and form fields, or raise InputError; the document is set later."""
     values: dict[str, str] = {}
     for name, value in query:
         if name in values:
@@ -94,11 +91,7 @@ def parse_options(query: Iterable[tuple[str, str]], password_variables: Iterable
 
 
 class Upload:
-    """A document that is being received. Use as a context manager: at its end, a document that was not kept is removed.
-
-    Args:
-        directory: of the documents that are kept.
-        settings: for its limits.
+    """A document that is being received. Use as a context manager, which removes the document unless it was kept.
 
     Attributes:
         is_new: whether it was kept for the first time.
@@ -112,26 +105,21 @@ class Upload:
         self.is_new = False
 
     def __enter__(self) -> Self:
-        """Create a temporary file."""
         self._file = tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", suffix=".tmp", delete=False)
         self._path = Path(self._file.name)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the temporary file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
     async def receive(self, chunks: AsyncIterator[bytes], content_length: str | None, other_bytes: int = 0) -> None:
-        """Write the document to the temporary file.
+        """Write the document to the temporary file; raise LimitError if it is, or will be, too large.
 
         Args:
             chunks: the document.
             content_length: the request's header, if it has one.
             other_bytes: most bytes of the body that are not the document's.
-
-        Raises:
-            LimitError: it is, or will be, too large.
         """
         size = int(content_length) if content_length is not None and content_length.isdecimal() else 0
         self._check_size(size - other_bytes)
@@ -145,13 +133,9 @@ class Upload:
         await asyncio.to_thread(os.fsync, self._file.fileno())
 
     async def inspect(self, job: Job) -> tuple[Document, tuple[int, ...]]:
-        """Return the document and the pages to read.
-
-        Raises:
-            HearthError: the document cannot be read with the job's options.
-        """
+        """Return the document and the pages to read; raise HearthError if the job's options do not allow it."""
         try:
-            await asyncio.to_thread(choose_setup, job, self._settings)  # which may ask AWS
+            await asyncio.to_thread(choose_setup, job, self._settings)  # in a thread: it may call AWS
             password = password_from(job.password_env)
             document = (await inspect_document(self._path, self._settings.limits, password)).document
             return document, select_pages(job.pages, document.pages)
@@ -167,21 +151,21 @@ class Upload:
         """Keep the document, and return its path. Equal documents are kept once, with a link for each name."""
         path = self._directory / f"{self.sha256}.pdf"
         if not path.exists():
-            os.close(open_private(self._path, os.O_RDONLY))  # for the group: the worker may be another user of it
+            os.close(open_private(self._path, os.O_RDONLY))  # readable by the group: the worker may be another user
             self._path.replace(path)
             sync_directory(self._directory)
             self.is_new = True
         else:
             path.touch()  # so that it does not expire: see `expired_runs`
-        return path if filename is None else _named(path, filename)
+        return path if filename is None else _link(path, filename)
 
     def _check_size(self, size: int) -> None:
         if size > self._most:
             raise LimitError(f"The document is larger than {self._settings.limits.file_mb} MB, the limit. Split it.")
 
 
-def _named(path: Path, filename: str) -> Path:
-    """Return a link to a kept document that gives its run and results their name; the document if no link is made."""
+def _link(path: Path, filename: str) -> Path:
+    """Return a link to a kept document, after which its run and results are named; the document if there is no link."""
     folder = path.with_suffix("")
     named = folder / filename
     try:
@@ -192,9 +176,9 @@ def _named(path: Path, filename: str) -> Path:
             named.hardlink_to(path)
             sync_directory(folder)
     except FileExistsError:
-        pass  # a simultaneous post has made it
+        pass  # a simultaneous post has created it
     except OSError:
-        return path  # the file system has no links
+        return path  # the file system does not support links
     return named
 
 
@@ -207,7 +191,7 @@ def remove_document(directory: Path, sha256: str) -> None:
 
 
 def clear_leftovers(directory: Path) -> None:
-    """Remove partial uploads of backends that were killed. Others may be receiving: only old ones are removed."""
+    """Remove old partial uploads, which killed backends have left; recent ones may still be received."""
     for leftover in directory.glob(".*.tmp"):
         if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
             leftover.unlink(missing_ok=True)

@@ -44,10 +44,10 @@ class _RejectedError(Exception):
 
 
 class Pending(Frozen):
-    """A webhook that is still to be sent.
+    """A webhook that has not been delivered.
 
     Attributes:
-        failing_since: when its delivery failed first, seconds since the epoch.
+        failing_since: time of the first failed delivery, seconds since the epoch.
     """
 
     run: UUID
@@ -56,17 +56,15 @@ class Pending(Frozen):
 
     @property
     def id(self) -> str:
-        """The same for the same run and URL, so that a receiver recognizes a repeated webhook."""
+        """An id that is the same for the same run and URL, so that a receiver recognizes a repeated webhook."""
         return hashlib.sha256(f"{self.run} {self.url}".encode()).hexdigest()[:32]
 
 
 class Webhooks:
-    """Sends them. Use as an async context manager.
+    """Sends webhooks. Use as an async context manager; those that were not sent stay pending.
 
-    Args:
-        directory: of the pending webhooks; it exists.
-        runs: whose ends they announce.
-        settings: the secret, and whether private networks are allowed.
+    Attributes:
+        sending: the webhooks that are being sent, by id.
     """
 
     def __init__(self, directory: Path, runs: Runs, settings: ApiSettings) -> None:
@@ -74,17 +72,13 @@ class Webhooks:
         self._runs = runs
         self._private = settings.webhook_private
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else ""
-        self._sending: dict[str, asyncio.Task[None]] = {}
+        self.sending: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._receiver_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def check(self, url: str) -> None:
-        """Check that webhooks may be sent to a URL.
-
-        Raises:
-            InputError: they may not.
-        """
+        """Raise InputError if webhooks may not be sent to a URL."""
         if not self._secret:
             raise InputError("This backend sends no webhooks: it has no API_WEBHOOK_SECRET to sign them with.")
         await resolve_webhook(url, private=self._private)
@@ -100,15 +94,13 @@ class Webhooks:
                 self._drop(pending)
 
     async def __aenter__(self) -> Self:
-        """Start sending."""
         # Without a proxy, which would resolve the host's name again.
         self._http = httpx.AsyncClient(timeout=RESPONSE_SECONDS, trust_env=False)
         self._loop = asyncio.create_task(self._deliver())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop; webhooks that were not sent stay pending."""
-        tasks = [self._loop, *self._sending.values()]
+        tasks = [self._loop, *self.sending.values()]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -122,7 +114,7 @@ class Webhooks:
                 if lock is not None and self._secret:
                     try:
                         await self._send_due()
-                    except Exception as error:  # noqa: BLE001 - this loop must not end: nothing would be sent any more
+                    except Exception as error:  # noqa: BLE001 - if this loop ended, nothing would be sent any more
                         reason = str(error) if isinstance(error, HearthError) else type(error).__name__
                         _log.warning("Webhooks wait: %s", reason)
                 await asyncio.sleep(POLL_SECONDS)
@@ -131,18 +123,18 @@ class Webhooks:
                 lock.release()
 
     async def _send_due(self) -> None:
-        """Start sending what is due."""
-        for sent in [name for name, task in self._sending.items() if task.done()]:
-            if (error := self._sending.pop(sent).exception()) is not None:
+        """Start to send the webhooks that are due."""
+        for sent in [name for name, task in self.sending.items() if task.done()]:
+            if (error := self.sending.pop(sent).exception()) is not None:
                 _log.error("A webhook was not sent: %s", type(error).__name__)
                 self._not_before[sent] = time.monotonic() + _RETRY_SECONDS
-        due = await asyncio.to_thread(self._due, frozenset(self._sending), time.monotonic())
+        due = await asyncio.to_thread(self._due, frozenset(self.sending), time.monotonic())
         for at in range(0, len(due), STATES_PER_REQUEST):
             batch = due[at : at + STATES_PER_REQUEST]
             states = await self._runs.states([pending.run for pending in batch])
             for pending in batch:
                 if is_over(state := states.get(pending.run)):
-                    self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
+                    self.sending[pending.id] = asyncio.create_task(self._send(pending, state))
 
     def _due(self, sending: frozenset[str], now: float) -> list[Pending]:
         return [
@@ -161,7 +153,7 @@ class Webhooks:
         try:
             async for attempt in stamina.retry_context(on=failures, attempts=_ATTEMPTS, timeout=None):
                 with attempt:
-                    # Only while it is sent: a wait between two attempts takes no slot.
+                    # Within an attempt: the pauses between attempts take no slot.
                     async with self._slot(pending.url), self._slots, asyncio.timeout(RESPONSE_SECONDS):
                         await self._post(pending, body)
         except (*failures, InputError) as error:
@@ -170,7 +162,7 @@ class Webhooks:
             self._drop(pending)
 
     def _slot(self, url: str) -> asyncio.Semaphore:
-        """Return the limit of parallel webhooks to a receiver, so that a slow one does not take all slots."""
+        """Return the semaphore of a receiver, so that a slow one does not take all slots."""
         receiver = httpx.URL(url)
         return self._receiver_slots.setdefault(
             (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(PARALLEL_PER_RECEIVER)

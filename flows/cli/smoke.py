@@ -55,8 +55,7 @@ def smoke(
     2    the request is wrong; nothing was made
     130  interrupted; what is left is listed
     """
-    from flows.local.smoke import Trial, run_trial
-    from flows.local.smoke_page import PageReader
+    from flows.local.smoke import PageReader, Trial, run_trial
     from flows.local.smoke_target import target_of
 
     if max_usd is None or max_usd <= 0:

@@ -131,6 +131,8 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
             f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
             f"after {manifest.warm_seconds:.1f} s of warm-up"
         )
+        if manifest.first_token:
+            lines["time"] += f"; first token: {manifest.first_token}"
     if manifest.machines:
         lines["cost"] = f"USD {manifest.cost_usd:.4f}; hearth cost adds the idle time after it"
     if manifest.insight is not None:

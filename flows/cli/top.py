@@ -131,7 +131,7 @@ def _summary(view: View, usage: Sequence[dict[str, float]]) -> Text:
 
 def _runs(view: View) -> Table:
     table = plain_table(
-        "run", "model", "step", "pages", "failed", "slots", "p50", "p95", "pages/min", "tokens/s", "USD"
+        "run", "model", "step", "pages", "failed", "slots", "p50", "p95", "first token", "pages/min", "tokens/s", "USD"
     )
     for run in view.runs:
         table.add_row(
@@ -143,6 +143,7 @@ def _runs(view: View) -> Table:
             _bar(run.in_flight, run.slots),
             _seconds(run.p50),
             _seconds(run.p95),
+            _seconds(run.first_p50),
             f"{run.pages_a_minute:.0f}",
             f"{run.tokens_a_second:.0f}",
             f"{run.usd:.4f}",

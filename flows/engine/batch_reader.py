@@ -1,8 +1,8 @@
-"""Read documents of a batch over the same slots, and note what became of each."""
+"""Read the documents of a batch over the same slots, and report each."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -10,12 +10,18 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import CancelledRun
+from prefect.exceptions import CancelledRun, Pause
 
-from flows.engine.pages import task_group
-from flows.engine.shared_server_group import SharedServerGroup
-from flows.orchestrator.pausing import raise_if_paused
+from flows.engine.document import read_document
+from flows.engine.outcomes import task_state
+from flows.engine.pages import cancelled_task, task_group
+from flows.engine.server_group import SharedServerGroup
+from flows.orchestrator.expected_errors import QUIET
+from flows.orchestrator.pausing import raise_if_paused, until_paused
+from flows.ui.artifacts import log_to_run
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
@@ -35,24 +41,36 @@ from tasks.settings.settings import Settings
 from tasks.storage.files import StoragePath
 
 _OPENING = 8
-"""Documents whose pages have not all begun: one begins its pages, while the others are being opened."""
+"""Most documents that are open before all their pages have begun: while one is read, the next are being opened."""
 
-ReadTask = Callable[[str, Job, SharedServerGroup, Callable[[], None]], Awaitable[State[Manifest]]]
-"""Reads a document as a task run, whose final state has the manifest or the error.
 
-It takes the document's name in the UI, its job, the servers, and what to call when all its pages have begun.
-"""
+# Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
+@task(name="read-document", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, **QUIET)
+async def read_document_task(
+    began: datetime, name: str, job: Job, servers: SharedServerGroup, all_begun: Callable[[], None]
+) -> State[Manifest]:
+    """Read one document of a batch, shown in the UI as `name`; see `read_document`."""
+    try:
+        with subscribe(log_to_run):
+            reading = read_document(job, began, task_state, shared=servers, all_admitted=all_begun)
+            return await until_paused(reading)
+    except (Pause, asyncio.CancelledError):
+        return cancelled_task()
 
 
 @dataclass
 class BatchReader:
-    """Documents that this run reads over the same slots. Use `run`."""
+    """Documents that this run reads over the same slots. Use `run`.
+
+    Args:
+        since: when the run began first; pages that are read anew are read once since then.
+    """
 
     batch: Batch
     settings: Settings
     output: StoragePath
     budget: Budget
-    read: ReadTask
+    since: datetime
     rows: list[Row] = field(default_factory=list)
     error: HearthError | None = None
 
@@ -60,7 +78,7 @@ class BatchReader:
         """Read the documents that are new or have changed, and return the report.
 
         Raises:
-            HearthError: no server or model could be had, or results cannot be stored.
+            HearthError: no server or model is available, or results cannot be stored.
         """
         batch, settings, budget = self.batch, self.settings, self.budget
         began, started = datetime.now(UTC), time.monotonic()
@@ -91,7 +109,15 @@ class BatchReader:
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
         figures = stats.figures()
         advice = insight(figures).told if figures.read else ""
-        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=advice)
+        return Report(
+            started_at=began,
+            minutes=minutes,
+            usd=round(usd, 6),
+            rows=rows,
+            stopped=stopped,
+            first_token=stats.first_token(),
+            insight=advice,
+        )
 
     async def _document(
         self,
@@ -101,12 +127,14 @@ class BatchReader:
         observer: Listener,
         all_begun: Callable[[], None],
     ) -> None:
-        """Read one document, as a task run."""
+        """Read one document, as a task run, and add its row."""
+        name, job = escape_line(source.path.name), self.batch.job(source.path)
         try:
             with subscribe(observer, alone=True):
-                job = self.batch.job(source.path)
-                run = await self.read(escape_line(source.path.name), job, servers, all_begun)
-            outcome = await run.aresult(raise_on_failure=False)
+                # Prefect's types do not know that an async task's state is awaited, too.
+                read: Any = read_document_task
+                state = await read(self.since, name, job, servers, all_begun, return_state=True)
+            outcome = await state.aresult(raise_on_failure=False)
         finally:
             all_begun()
         row = self._row(source, outcome)
@@ -115,7 +143,7 @@ class BatchReader:
         self.rows.append(row)
 
     def _row(self, source: Source, outcome: Any) -> Row:  # noqa: ANN401 - whatever a task run ends with
-        """Return what became of a document."""
+        """Return the row of a document."""
         match outcome:
             case Manifest():
                 return Row.of(source.name, outcome)
@@ -126,7 +154,7 @@ class BatchReader:
                 status = DocumentStatus.LEFT if growing else DocumentStatus.FAILED
                 return Row(document=source.name, status=status, why=str(outcome))
             case HearthError():
-                # No server, or no room for results: every other document would meet the same.
+                # No server, or no room for results: every other document would fail in the same way.
                 self.error = self.error or outcome
                 return Row(document=source.name, status=DocumentStatus.LEFT, why=str(outcome))
             case CancelledRun():
@@ -136,13 +164,13 @@ class BatchReader:
 
 
 def warn(message: str) -> None:
-    """Warn of something in the batch's sources."""
+    """Emit a warning about the batch's sources."""
     emit(RunWarning(message))
 
 
 def _pages(sources: Sequence[str], index: DocumentIndex, settings: Settings) -> Iterator[int]:
-    """Yield how many pages have to be read of each document that has some."""
-    with suppress(HearthError):  # reading the source reports what is wrong with it
+    """Yield how many pages have to be read of each document that has any."""
+    with suppress(HearthError):  # the same error is raised when the source is read
         for source in find_documents(sources):
             left = index.left(source)
             if left is None or left > 0:
@@ -150,11 +178,7 @@ def _pages(sources: Sequence[str], index: DocumentIndex, settings: Settings) -> 
 
 
 class _BatchObserver:
-    """Observes a batch's servers, and passes on to the batch's listeners the pages and warnings of its documents.
-
-    Args:
-        stats: measure the batch.
-    """
+    """Observes a batch's servers, and forwards the pages and warnings of its documents to the batch's listeners."""
 
     def __init__(self, stats: RunStats) -> None:
         self._stats = stats
@@ -168,12 +192,12 @@ class _BatchObserver:
         emit(Progress(f"{allocation.endpoint.url} is warm with {slots} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
-        """Show and measure that a machine was given back."""
+        """Show and measure that a machine was released."""
         self._stats.released(machine, ended)
-        emit(Progress(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
+        emit(Progress(f"{machine.id} was released after {(time.time() - machine.since) / 60:.1f} min"))
 
     def __call__(self, event: Event) -> None:
-        """Measure an event of a document, and pass it on; the pages of all documents are added up."""
+        """Measure an event of a document, and forward it; the pages of all documents are added up."""
         self._stats(event)
         match event:
             case PagesStarted(total=total, standing=standing, slots=slots):

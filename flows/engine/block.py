@@ -17,12 +17,12 @@ from tasks.results.page import PageStatus
 class Block:
     """Consecutive pages, each begun when it is admitted. The task run begins when the first of them has a slot.
 
-    So the times of task runs are those in which pages were read, and no slot waits for Prefect to record that.
+    So a task run lasts as long as its pages are read, and no slot waits for Prefect to record that.
 
     Attributes:
-        numbers: of the pages.
-        table: the pages as the task run shows them; None where the run's own table has them.
-        log: for pages that are read again, or fail; the task run's as soon as there is one.
+        numbers: the pages' numbers.
+        table: the pages as the task run shows them; None if the run's own table has them.
+        log: for pages that are read again, or fail; the task run's own, once that has begun.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -32,14 +32,14 @@ class Block:
         self._loop = asyncio.get_running_loop()
         self._pages: list[asyncio.Task[None]] = []
         self._left = len(numbers)
-        self._at_work = asyncio.Event()
+        self._begun = asyncio.Event()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._failures: list[str] = []
 
     def begin(
         self, number: int, read: Callable[[int], Coroutine[Any, Any, None]], page_ended: Callable[[], None]
     ) -> None:
-        """Begin a page; `page_ended` is called when it has ended in whatever way."""
+        """Begin a page; `page_ended` is called when it has ended, failed or was cancelled."""
         with subscribe(self._on_event):
             page = asyncio.create_task(read(number))
         self._pages.append(page)
@@ -51,20 +51,16 @@ class Block:
         self._left -= len(self.numbers) - len(self._pages)
         self._end_if_done()
 
-    async def at_work(self) -> None:
+    async def wait_begun(self) -> None:
         """Wait until one of its pages has a slot, or has ended without one."""
-        await self._at_work.wait()
+        await self._begun.wait()
 
-    async def ended(self) -> None:
-        """Wait until all its pages have ended.
-
-        Raises:
-            HearthError: what ends the run, as soon as a page meets it.
-        """
+    async def wait_ended(self) -> None:
+        """Wait until all its pages have ended, or raise the first HearthError that ends the run."""
         await asyncio.shield(self._end)
 
-    def cancel_pages(self) -> None:
-        """Cancel the pages that have not ended."""
+    def cancel_pages(self, _running: asyncio.Task[None]) -> None:
+        """Cancel the pages that have not ended: a callback of the block's task."""
         for page in self._pages:
             if not page.done() and not page.cancelling():
                 page.cancel()
@@ -85,9 +81,9 @@ class Block:
         return name if last - first < count else f"{name}, {count} of them"
 
     def _on_event(self, event: Event) -> None:
-        """Take note of an event of its pages; called on the slots' thread."""
+        """Record an event of its pages; called on the thread of the slots."""
         if isinstance(event, PageStarted):
-            self._loop.call_soon_threadsafe(self._at_work.set)
+            self._loop.call_soon_threadsafe(self._begun.set)
         elif isinstance(event, PageDone):
             if event.result.status is PageStatus.FAILED:
                 self._failures.append(event.result.detail or "")
@@ -95,7 +91,7 @@ class Block:
                 self.table(event)
 
     def _on_page_end(self, page: asyncio.Task[None]) -> None:
-        self._at_work.set()
+        self._begun.set()
         self._left -= 1
         error = None if page.cancelled() else page.exception()
         if self._end.done():
@@ -106,7 +102,7 @@ class Block:
             self._end_if_done()
         else:
             self._end.set_exception(error)
-            self._end.exception()  # asyncio warns of one that nobody awaits, as when the run ends for another reason
+            self._end.exception()  # otherwise asyncio warns if nobody awaits it, because the run ended before
 
     def _end_if_done(self) -> None:
         if not self._left and not self._end.done():

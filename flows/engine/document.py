@@ -1,4 +1,4 @@
-"""Read one document: prepare it, lock it, read the pages that are left on whatever servers there are, and record it."""
+"""Read one document: prepare it, lock it, read the pages that are left, and record them."""
 
 import asyncio
 import platform
@@ -12,9 +12,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows.engine.pages import read_pages
-from flows.engine.server_group import ServerGroup, new_server_group
-from flows.engine.shared_server_group import SharedServerGroup
-from flows.orchestrator.blocks import password_of, resolved
+from flows.engine.server_group import ServerGroup, SharedServerGroup, new_server_group
+from flows.orchestrator.blocks import password_of, resolve_output
 from flows.ui.live_artifacts import Live
 from tasks.core.budget import Budget
 from tasks.core.events import PagesStarted, emit, subscribe
@@ -44,19 +43,19 @@ async def read_document(
     Args:
         job: what to read, and how.
         began: when the run began first; pages that are read anew are read once since then.
-        end: makes the state, as soon as the document's end is known; no manifest if nothing of it was stored.
+        end: makes the state when the document has ended; the manifest is None if nothing was stored.
         prepared: the job, if the caller has prepared it.
-        shared: the servers of the batch that the document belongs to; it has servers of its own if None.
-        all_admitted: called when all its pages have begun, or will not begin.
+        shared: the servers of the batch that the document belongs to; None if it gets its own.
+        all_admitted: called when all its pages have begun, or no more will.
 
     Raises:
         InputError: the request is wrong, or the document cannot be read.
-        UnavailableError: no server or no model could be had.
+        UnavailableError: no server or model is available.
         StorageError: the results cannot be stored.
     """
     settings = load_settings()
     if prepared is None:
-        job = await resolved(job)
+        job = await resolve_output(job)
         prepared = await prepare(job, settings, await password_of(job), began=began)
     with closing(prepared.file):
         prepared.store.prepare()
@@ -86,7 +85,7 @@ async def _read_on_servers(
 ) -> None:
     plan = prepared.plan
     renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
-    # Which pages are left is certain when the model is known.
+    # Without the model's digest, it is not certain which pages are left.
     expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest) if prepared.digest else plan.numbers
     async with (
         _servers(prepared, settings, recorder, shared, len(expected)) as group,
@@ -106,7 +105,7 @@ async def _read_on_servers(
                 store=prepared.store,
                 settings=settings.read,
             )
-            # Again if another server has another version of the model: its pages are others.
+            # Repeated if another server has another version of the model, whose pages have other identities.
             while not group.stopped and (left := _left(prepared, recorder, servers.digest)):
                 async with group.limiter.admission(len(left), all_admitted) as admission:
                     emit(PagesStarted(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
@@ -121,11 +120,11 @@ async def _read_on_servers(
 async def _servers(
     prepared: Prepared, settings: Settings, recorder: RunRecorder, shared: SharedServerGroup | None, pages: int
 ) -> AsyncIterator[ServerGroup]:
-    """Yield the servers for a document, the batch's or its own, whose use is recorded meanwhile."""
+    """Yield the servers for a document, the batch's or its own, and have their use recorded."""
     plan = prepared.plan
     holder = f"{plan.document.name} on {platform.node()}"
     if shared is not None:
-        group = await shared.acquired(holder)
+        group = await shared.acquire(holder)
         with group.costs.observed_by(recorder):
             yield group
         return

@@ -1,6 +1,6 @@
-"""How runs end in Prefect: the state's name, a sentence that says where the results are, and the result itself."""
+"""Final states of runs: a name, a sentence that says where the results are, and the result itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
@@ -9,9 +9,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.orchestrator.late_ends import NoteEnd, end_written_down
+from flows.orchestrator.late_ends import delete_end, store_end
 from flows.orchestrator.run_events import ProgressEvents, emit_left
-from flows.orchestrator.termination import cancelled_if_interrupted, ended_by_sigterm
+from flows.orchestrator.termination import cancel_if_interrupted, cancel_on_sigterm
 from flows.ui.artifacts import log_to_run
 from tasks.core.errors import AllFailedError, HearthError
 from tasks.core.escaping import escape_logs
@@ -28,43 +28,36 @@ from tasks.results.report import DocumentStatus
 T = TypeVar("T")
 
 
-async def final_state(read: Callable[[NoteEnd], Awaitable[State[T]]]) -> State[T]:
+async def final_state(body: Awaitable[State[T]]) -> State[T]:
     """Run the body of a flow that reads, and return the state in which its run ends.
 
     A run that is interrupted ends as cancelled. Errors of Hearth's are logged as a sentence, without a traceback.
-
-    Args:
-        read: the body; it calls what it is given with the final state as soon as that is certain.
 
     Raises:
         Pause: the run was paused; Prefect resumes it.
     """
     escape_logs()
-    with (
-        ended_by_sigterm() as terminated,
-        end_written_down() as note_end,
-        subscribe(log_to_run),
-        subscribe(ProgressEvents()),
-    ):
-        async with cancelled_if_interrupted(terminated):
+    delete_end(flow_run.id)  # of an earlier attempt
+    with cancel_on_sigterm() as terminated, subscribe(log_to_run), subscribe(ProgressEvents()):
+        async with cancel_if_interrupted(terminated):
             if flow_run.ui_url:
                 emit(RunStarted(flow_run.ui_url))
             try:
                 async with shared_processes():
-                    return await read(note_end)
+                    return await body
             except HearthError as error:
                 emit(RunEnded(error))
                 get_run_logger().error(str(error))
-                return note_end(Failed(message=str(error), data=error))
+                return store_end(Failed(message=str(error), data=error))
             except Pause:
                 emit_left()
                 raise
 
 
 def document_state(plan: Plan, manifest: Manifest | None) -> State[DocumentResult]:
-    """Return the final state of a document's own run, with its result."""
+    """Return the final state of a document's own run, with its result; store it until Prefect has recorded it."""
     result = DocumentResult.of(plan, manifest)
-    return _state_of(manifest, f" Results: {result.document_path or result.output}", result)
+    return store_end(_state_of(manifest, f" Results: {result.document_path or result.output}", result))
 
 
 def task_state(_: Plan, manifest: Manifest | None) -> State[Manifest]:
@@ -74,7 +67,7 @@ def task_state(_: Plan, manifest: Manifest | None) -> State[Manifest]:
 
 def _state_of(manifest: Manifest | None, where: str, result: Any) -> State[Any]:  # noqa: ANN401 - either of the two
     if manifest is None:
-        message = f"no page was begun: they are left for the next run.{where}"
+        message = f"no page was started: all are left for the next run.{where}"
         return Completed(name="Stopped", message=message, data=result)
     failed = len(manifest.failed)
     message = f"{manifest.count(PageStatus.READ)} pages read, {manifest.count(PageStatus.BLANK)} blank, {failed} failed"

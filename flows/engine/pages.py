@@ -1,4 +1,4 @@
-"""The warm-up and the pages as Prefect's task runs: one for each page, or for each block of pages."""
+"""Prefect's task runs: one for the warm-up, and one for each page or block of pages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -28,20 +28,21 @@ from tasks.settings.reading import WarmSettings
 from tasks.settings.settings import load_settings
 
 BLOCK = 25
-"""Pages a task run, where a document has more than MOST_SINGLE pages.
+"""Pages per task run if a document has more than MOST_SINGLE pages.
 
 A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it costs
 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/architecture/performance.md).
 """
 
-_RETRY_SECONDS = 0.5
+RETRY_SECONDS = 0.5
+"""Pause before a page is read again."""
 
 
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False, **QUIET)
 async def warm_up(
     request: GenerateRequest, allocation: Allocation, limits: WarmSettings, *, require_gpu: bool
 ) -> Warmth:
-    """Get a model warm on a server; see `tasks.serving.warmup`."""
+    """Warm a model up on a server; see `tasks.serving.warmup`."""
     allocation.lease.check_request(request)
     async with allocation.endpoint.client(limits.load_seconds) as client:
         return await warm(
@@ -62,7 +63,7 @@ async def read_pages(work: WorkLoop, reader: PageReader, numbers: Sequence[int],
     A page that fails does not affect the others. When no more pages are admitted, the rest are left unread.
 
     Raises:
-        HearthError: what ends the run; pages in flight were cancelled.
+        HearthError: the run cannot go on; pages in flight were cancelled.
     """
     size = 1 if len(numbers) <= MOST_SINGLE else BLOCK
     excerpts = load_settings().excerpts
@@ -77,21 +78,17 @@ async def read_pages(work: WorkLoop, reader: PageReader, numbers: Sequence[int],
                     block.begin(number, partial(_read_page, work, reader, block), admission.release)
                     if number == block.numbers[0]:
                         running = group.create_task(_run_block(reader, block))
-                        # Not in the task: if it is cancelled before it runs, it never gets there.
-                        running.add_done_callback(partial(_cancel_pages, block))
+                        # Not in the task, which may be cancelled before it starts.
+                        running.add_done_callback(block.cancel_pages)
             except AdmissionClosedError:
                 block.close()
                 break
         admission.end()
 
 
-def _cancel_pages(block: Block, _running: asyncio.Task[None]) -> None:
-    block.cancel_pages()
-
-
 async def _run_block(reader: PageReader, block: Block) -> None:
     """Run a block as a task run, which begins when its first page has a slot."""
-    await block.at_work()
+    await block.wait_begun()
     try:
         await read_block(reader, block)
     except CancelledRun:
@@ -107,7 +104,7 @@ async def read_block(reader: PageReader, block: Block) -> State[None]:
     block.log = get_run_logger()
     seconds = SHOWN_SECONDS
     try:
-        await block.ended()
+        await block.wait_ended()
         seconds = LAST_SECONDS  # pages of other blocks do not wait for the table, nor does a cancellation
     except asyncio.CancelledError:
         return cancelled_task()
@@ -125,8 +122,8 @@ async def _read_page(work: WorkLoop, reader: PageReader, block: Block, number: i
             if error.final:
                 block.log.warning("Page %d failed: %s", number, error)
                 return
-            block.log.info("Page %d: %s It is read again in %g s.", number, error, _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
+            block.log.info("Page %d: %s It is read again in %g s.", number, error, RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         else:
             return
 

@@ -1,51 +1,46 @@
-"""The servers of a backend while something is read on them: acquired, warmed, used, replaced and released."""
+"""The servers of a run, or of a batch whose documents share them: acquired, warmed, used, replaced and released."""
 
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
 from flows.engine.supervisor import RunContext, ServerRequirements, ServerSupervisor
 from flows.orchestrator.run_events import emit_over_budget
 from tasks.backends.base import Backend
+from tasks.batches.batch import Batch
 from tasks.core.aio import cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
-from tasks.runs.prepare import Setup
+from tasks.runs.cost_tracker import UsageObserver
+from tasks.runs.prepare import Setup, choose_setup
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0
 _POOL_BUDGET_SECONDS = 15.0
-"""How often the spending of all runs is asked for: it takes calls to the cloud."""
+"""How often the spending of all runs is checked: that takes calls to the cloud."""
 
 
-class ServerGroup:
+class ServerGroup(RunContext):
     """As many servers of a backend as the pages of one run are worth. Use as an async context manager.
 
-    Pages begin when the first server is warm; the others join it. A server that goes or fails is replaced if it can be.
+    Pages begin when the first server is warm; the others join it. A server that fails or goes away is replaced if
+    possible.
 
     Attributes:
-        servers: those that are warm.
-        limiter: how many pages may be open at once, by the servers' slots; closed when a budget is spent.
-        work: the loop on which pages are read.
-        costs: what the servers cost, and who observes their use.
-        metrics: a listener to what is read on them.
-        stopped: why no more pages are begun; empty while they are.
+        metrics: a listener to the pages that are read on them.
+        stopped: the reason why no more pages begin; empty while they do.
     """
 
     def __init__(self, backend: Backend, requirements: ServerRequirements, settings: Settings) -> None:
+        super().__init__()
         self._backend, self._requirements, self._settings = backend, requirements, settings
-        self._context = context = RunContext()
-        self.servers, self.limiter, self.work, self.costs = (
-            context.servers,
-            context.limiter,
-            context.work,
-            context.costs,
-        )
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
         pool = backend.pool_name or backend.name.value
@@ -56,7 +51,6 @@ class ServerGroup:
         self._pool_check = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Begin to acquire servers."""
         machines = await self._machines()
         count = min(machines, self._backend.servers)
         await self.work.__aenter__()
@@ -64,9 +58,7 @@ class ServerGroup:
         with subscribe(self.metrics.hear):
             supervisors = [
                 asyncio.create_task(
-                    ServerSupervisor(
-                        self._backend, self._requirements, machines // count, self._settings, self._context
-                    ).run()
+                    ServerSupervisor(self._backend, self._requirements, machines // count, self._settings, self).run()
                 )
                 for _ in range(count)
             ]
@@ -77,7 +69,6 @@ class ServerGroup:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release all servers."""
         try:
             await cancel_and_wait(*self._tasks)
         finally:
@@ -87,7 +78,7 @@ class ServerGroup:
             await self.work.__aexit__(kind, error, trace)
 
     async def _machines(self) -> int:
-        """Return how many machines the pages are worth; pages are counted until they are worth all there may be."""
+        """Return how many machines the pages are worth; pages are counted until they are worth the maximum."""
         scale = self._backend.scale(self._requirements.slots)
         documents, pages = iter(self._requirements.pages), 0
         # In a thread: PDFs may have to be opened.
@@ -99,12 +90,8 @@ class ServerGroup:
         return machines
 
     async def ready(self) -> None:
-        """Wait until a server is warm.
-
-        Raises:
-            UnavailableError: none will be.
-        """
-        await asyncio.shield(self._context.ready)
+        """Wait until a server is warm; raise UnavailableError if none gets warm."""
+        await asyncio.shield(self.first_warm)
         await self._check_budget()  # starting the server may have cost all of it
 
     async def _watch_budget(self) -> None:
@@ -125,20 +112,17 @@ class ServerGroup:
 
     async def _pool_budget_spent(self) -> str | None:
         async with self._pool_check:  # no page begins while a check is under way
-            return await self._check_pool_budget()
-
-    async def _check_pool_budget(self) -> str | None:
-        if not self.costs.limited or time.monotonic() < self._next_pool_check:
-            return None
-        self._next_pool_check = time.monotonic() + _POOL_BUDGET_SECONDS
-        try:
-            return await self.costs.over_budget()
-        except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
-            emit(RunWarning(f"The spending of today could not be read: {error}"))
-            return None
+            if not self.costs.limited or time.monotonic() < self._next_pool_check:
+                return None
+            self._next_pool_check = time.monotonic() + _POOL_BUDGET_SECONDS
+            try:
+                return await self.costs.over_budget()
+            except CloudError as error:  # the next check repeats it; an unreachable cloud is no reason to stop reading
+                emit(RunWarning(f"The spending of today could not be read: {error}"))
+                return None
 
     async def _end_pages_without_servers(self, supervisors: Sequence[asyncio.Task[None]]) -> None:
-        """Wait until no supervisor has a server any more, and end the pages with the first error."""
+        """Wait until every supervisor has ended, and end the pages with the first error."""
         left = set(supervisors)
         first: BaseException | None = None
         while left:
@@ -152,15 +136,56 @@ class ServerGroup:
         if first is None:
             return
         why = first
-        if not self._context.ready.done():
-            self._context.ready.set_exception(why)
+        if not self.first_warm.done():
+            self.first_warm.set_exception(why)
         await self.work.run(lambda: self.servers.end(why))
+
+
+class SharedServerGroup(AsyncExitStack):
+    """The servers of a batch, acquired when the first of its documents needs one. Use as an async context manager.
+
+    `observer` records their use; for `budget` and `pages` see `ServerRequirements`.
+    """
+
+    def __init__(
+        self, batch: Batch, settings: Settings, observer: UsageObserver, budget: Budget, pages: Iterable[int]
+    ) -> None:
+        super().__init__()
+        self._batch, self._settings = batch, settings
+        self._observer, self._budget, self._pages = observer, budget, pages
+        self._acquiring = asyncio.Lock()
+        self._group: ServerGroup | None = None
+        self._context = copy_context()
+
+    @property
+    def stopped(self) -> str:
+        """The reason why no more pages begin; empty while they do."""
+        return self._group.stopped if self._group is not None else ""
+
+    @property
+    def usd(self) -> float:
+        """The cost of the machines so far, USD."""
+        return self._group.costs.usd if self._group is not None else 0.0
+
+    async def acquire(self, holder: str) -> ServerGroup:
+        """Return the servers; the first call acquires them, for `holder`."""
+        async with self._acquiring:
+            if self._group is None:
+                # In the batch's own context: the servers' events are the batch's, not the first document's.
+                self._group = await asyncio.create_task(self._start_group(holder), context=self._context)
+            return self._group
+
+    async def _start_group(self, holder: str) -> ServerGroup:
+        setup = choose_setup(self._batch, self._settings)
+        group = new_server_group(setup, self._settings, holder, self._pages, self._budget)
+        self.enter_context(group.costs.observed_by(self._observer))
+        return await self.enter_async_context(group)
 
 
 def new_server_group(
     setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
 ) -> ServerGroup:
-    """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
+    """Return servers that are not acquired yet, for documents of so many pages each; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     request = setup.call.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)

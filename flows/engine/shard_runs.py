@@ -1,8 +1,8 @@
-"""A batch that several runs read: each a part of the documents, on any free worker of the pool.
+"""Share a batch among several runs: each reads a part of the documents, on any free worker of the pool.
 
-The batch's own run also reads a part, and then those that no worker has begun, so that it ends with any number of
-workers. A part and its report are files in `batches` of the output, which all workers must share: a directory that all
-of them see, or s3://. If a run vanishes, its documents are left for the next batch; what it stored stands.
+The batch's own run also reads a part, and then those that no worker has begun, so the batch ends even without other
+workers. A part and its report are files in `batches` of the output, which all workers must share: a common directory,
+or s3://. If a run vanishes, its documents are left for the next batch; the pages that it stored are kept.
 """
 
 import asyncio
@@ -33,12 +33,10 @@ from tasks.storage.files import StoragePath
 DEPLOYMENT = "process-batch/on-demand"
 _LOOK_SECONDS = 2.0
 
-Read = Callable[[Shard], Awaitable[Report]]
-
 
 @dataclass
 class ShardRuns:
-    """The parts of one batch. Use `read`.
+    """The runs that read the parts of one batch. Use `read`.
 
     Args:
         requested: the batch with its output block unresolved: each run that reads a part resolves it itself.
@@ -53,7 +51,7 @@ class ShardRuns:
     output: StoragePath
     began: datetime
     since: datetime
-    read_here: Read
+    read_here: Callable[[Shard], Awaitable[Report]]
     index: Callable[[], DocumentIndex]
     _waiting: dict[UUID, Shard] = field(default_factory=dict)
 
@@ -67,12 +65,12 @@ class ShardRuns:
         own, *others = self._parts(shards)
         async with get_client() as client:
             try:
-                here = [own, *[part for part in others if not await self._begun(client, part)]]
+                here = [own, *[part for part in others if not await self._request_run(client, part)]]
                 if self._waiting:
                     emit(Progress(f"{len(self._waiting)} more runs were requested for parts of the batch"))
                 reports = [await self.read_here(part) for part in here]
                 while self._waiting:
-                    async with _again_later():
+                    async with _warn_if_unreachable():
                         reports += await self._poll(client)
             except BaseException:
                 await self._cancel_all(client)
@@ -93,18 +91,18 @@ class ShardRuns:
             for number, shard in enumerate(shards, 1)
         ]
 
-    async def _begun(self, client: PrefectClient, part: Shard) -> bool:
-        """Request a run of a part; return False if Prefect did not accept it, so that the part is read here."""
+    async def _request_run(self, client: PrefectClient, part: Shard) -> bool:
+        """Request a run of a part; return False if Prefect does not answer, so that the part is read here."""
         await asyncio.to_thread(part.write, self.output)
         batch = part.batch(self.requested, self.output)
         try:
-            async with _again_later():
+            async with _warn_if_unreachable():
                 run = await arun_deployment(
                     DEPLOYMENT,
                     client,
                     {"batch": batch.model_dump(mode="json", exclude_defaults=True)},
                     timeout=0,
-                    # A run that is resumed or retried begins its parts anew; a request that is sent twice does not.
+                    # A run that is resumed or retried requests its parts again; a repeated request has no effect.
                     idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{part.name}",
                 )
                 self._waiting[run.id] = part
@@ -117,15 +115,16 @@ class ShardRuns:
         return False
 
     async def _poll(self, client: PrefectClient) -> list[Report]:
-        """Return the report of a part that has ended meanwhile, if one has; read here a part that nobody began."""
+        """Return the report of a part that has ended, if any; read a part here that no worker has begun."""
         parts = FlowRunFilter.model_validate({"id": {"any_": list(self._waiting)}})
         runs = {run.id: run for run in await client.read_flow_runs(flow_run_filter=parts)}
+        states = {run.id: run.state for run in runs.values() if run.state is not None}
         # A run that was deleted has ended, too.
-        ended = [run for run in self._waiting if run not in runs or _is_final(runs[run])]
-        waiting = [run for run in runs.values() if run.state is not None and run.state.is_scheduled()]
+        ended = [run for run in self._waiting if run not in runs or (run in states and states[run].is_final())]
+        waiting = [run for run, state in states.items() if state.is_scheduled()]
         if waiting and not ended:
-            # This run has nothing else to do. If a worker has just begun it, it ends at once, and is polled again.
-            await client.set_flow_run_state(waiting[0].id, Cancelling(message="the batch's own run reads this part"))
+            # This run is free to read it. If a worker has just begun it, that run ends at once, and is polled again.
+            await client.set_flow_run_state(waiting[0], Cancelling(message="the batch's own run reads this part"))
         if not ended:
             await asyncio.sleep(_LOOK_SECONDS)
             return []
@@ -139,12 +138,14 @@ class ShardRuns:
         return [report]
 
     def _report(self, run: FlowRun | None, part: Shard) -> Report:
-        """Return the report of a part's run; if it wrote none, report what stands and what is left."""
+        """Return the report of a part's run; if it wrote none, report which documents are stored and which are left."""
         report = part.report(self.output)
         if report is not None:
             return report
         ended = f"The run of part {part.name} is {run.state_name if run else 'deleted'}"
-        emit(RunWarning(f"{ended}: what is left of its {len(part.documents)} documents is for the next batch."))
+        emit(
+            RunWarning(f"{ended}: of its {len(part.documents)} documents, the unread ones are left for the next batch.")
+        )
         why = f"{ended}. The next batch goes on with it."
         index = self.index()
         rows = [
@@ -156,17 +157,13 @@ class ShardRuns:
     async def _cancel_all(self, client: PrefectClient) -> None:
         for run in self._waiting:
             with suppress(ObjectNotFound):
-                async with _again_later():
+                async with _warn_if_unreachable():
                     await client.set_flow_run_state(run, Cancelling(message="its batch has ended"))
 
 
-def _is_final(run: FlowRun) -> bool:
-    return run.state is not None and run.state.is_final()
-
-
 @asynccontextmanager
-async def _again_later() -> AsyncIterator[None]:
-    """Warn of a server that does not answer although Prefect's client has retried, and go on."""
+async def _warn_if_unreachable() -> AsyncIterator[None]:
+    """Warn of a server that does not answer although Prefect's client has retried, and continue."""
     try:
         yield
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
@@ -174,7 +171,7 @@ async def _again_later() -> AsyncIterator[None]:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def merged(reports: Sequence[Report], unchanged: Sequence[Row], began: datetime) -> Report:
+def merge_reports(reports: Sequence[Report], unchanged: Sequence[Row], began: datetime) -> Report:
     """Return one report of a batch's parts and of the unchanged documents, with the longest part's insight."""
     rows: list[Any] = [*unchanged, *(row for report in reports for row in report.rows)]
     minutes = (datetime.now(UTC) - began).total_seconds() / 60

@@ -31,9 +31,9 @@ from tasks.settings.settings import Settings
 from tasks.slots.allocation import SlotAllocation
 
 _AHEAD = 4
-"""Pages open beside those in a slot: rendered and waiting, or being recorded."""
+"""Pages that are open without a slot: rendered and waiting, or being recorded."""
 _MOST_LOSSES = 3
-"""Servers in a row that may go before any page was answered; a further one would not help."""
+"""Most consecutive servers that are lost without an answer to any page; another one would not help."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class ServerRequirements:
     Attributes:
         request: the options of all requests.
         slots: most pages in flight on each server.
-        pages: pages of each document to be read; looked at only until the number of machines is certain.
-        require_gpu: whether a model that is not wholly in GPU memory is an error.
-        holder: who uses the servers, for people who wonder why they run.
-        budget: what the servers may cost.
+        pages: number of pages of each document; counted only until the number of machines is certain.
+        require_gpu: whether it is an error if a part of the model is not in GPU memory.
+        holder: name of the run that uses the servers, as people see it.
+        budget: limit of the servers' costs.
     """
 
     request: GenerateRequest
@@ -62,22 +62,22 @@ class RunContext:
     """What the supervisors of a run share.
 
     Attributes:
-        servers: those that are warm.
-        limiter: how many pages may be open at once; it follows the servers' slots.
+        servers: the warm servers.
+        limiter: limits how many pages are open at once; it follows the servers' slots.
         work: the loop on which pages are read.
-        costs: what the servers cost, and who observes their use.
-        ready: done when the first server is warm, or none will be.
+        costs: the servers' costs, and who observes their use.
+        first_warm: done when the first server is warm, or it is certain that none will be.
     """
 
     servers: Servers = field(default_factory=Servers)
     limiter: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(_AHEAD))
     work: WorkLoop = field(default_factory=WorkLoop)
     costs: CostTracker = field(default_factory=CostTracker)
-    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    first_warm: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ServerSupervisor:
-    """Keeps one server of a run at work, with `parts` replicas if it can have several."""
+    """Keeps one server of a run in use, with `parts` replicas if it can have several."""
 
     def __init__(
         self, backend: Backend, requirements: ServerRequirements, parts: int, settings: Settings, context: RunContext
@@ -86,10 +86,10 @@ class ServerSupervisor:
         self._settings, self._context = settings, context
 
     async def run(self) -> None:
-        """Keep one server at work, and acquire another as soon as its machine is about to go.
+        """Keep one server in use, and acquire another as soon as its machine is about to go.
 
         Raises:
-            UnavailableError: no other server could be had, or another would fail, too.
+            UnavailableError: no other server is available, or another would fail, too.
         """
         requirements, servers = self._requirements, self._context.servers
         sessions: set[asyncio.Task[None]] = set()
@@ -128,7 +128,7 @@ class ServerSupervisor:
             await self._serve(allocation, warmth)
         except UnavailableError as error:
             lost = isinstance(error, MachineLostError) or allocation.interruption.announced
-            # A wrong model, or a bad page, is no fault of a machine that served before.
+            # A machine that has served before is not to blame for a wrong model or a bad page.
             broken = not lost and (isinstance(error, ServerError) or allocation.started)
             raise
         finally:
@@ -136,7 +136,7 @@ class ServerSupervisor:
             await noted
 
     async def _warm(self, allocation: Allocation) -> Warmth:
-        """Warm the model up; if that fails, add the end of the machine's log to the error."""
+        """Warm the model up; if that fails, append the end of the machine's log to the error."""
         requirements = self._requirements
         call = warm_up if flow_run.id else warm_up.fn  # `hearth start` has no run, and so no task runs
         try:
@@ -147,26 +147,22 @@ class ServerSupervisor:
             if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:
                 raise
             message = f"{error} The machine's log ends: {tail}" if tail else str(error)
-            # Another machine would be set up, and fail, in the same way and at the same cost.
+            # Another machine would be set up and fail in the same way, at the same cost.
             raise (UnavailableError if allocation.started else type(error))(message) from None
 
     async def _serve(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Have pages read on a warm server until it goes; pages in flight on it may end.
-
-        Raises:
-            UnavailableError: it failed.
-        """
+        """Have pages read on a warm server until it fails or goes away; pages in flight on it may end."""
         context = self._context
         if context.servers.any_left and context.servers.digest != warmth.digest:
             model = self._requirements.request.model
             raise ModelError(f"{allocation.endpoint.url} has another version of {model} than the other servers.")
         context.costs.warmed(allocation, warmth)
         async with (
-            context.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
+            context.work.opened(allocation.endpoint.client(self._settings.read.first_seconds)) as client,
             context.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
-            if not context.ready.done():
-                context.ready.set_result(None)
+            if not context.first_warm.done():
+                context.first_warm.set_result(None)
             failed = asyncio.wrap_future(server.failure)
             going = asyncio.create_task(allocation.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}
@@ -180,7 +176,7 @@ class ServerSupervisor:
 
     @asynccontextmanager
     async def _joined(self, allocation: Allocation, warmth: Warmth, client: InferenceClient) -> AsyncIterator[Server]:
-        """Yield the server, which is one of the run's meanwhile, with this run's share of its slots."""
+        """Add the server to the run's, with this run's share of its slots, and yield it."""
         servers, limiter = self._context.servers, self._context.limiter
         last = -1
 
@@ -199,7 +195,7 @@ class ServerSupervisor:
         await share.open()
         replicas.waiting = lambda: limiter.left
         latency = LatencyTracker(read, requirements.request.num_predict)
-        # A server with replicas shows each page to one of them; of Ollama's serial families, the number is known.
+        # Not for a server with replicas, each of which sees a part of the pages, nor for a serial family of Ollama's.
         tracked = replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
         concurrency = ConcurrencyTracker(warmth.measured, requirements.slots) if tracked else None
         server = Server(client, warmth.digest, share, latency, allocation.interruption, concurrency, warmth.thinks)

@@ -40,27 +40,22 @@ _DEADLINE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class RunningPrefect:
-    """The Prefect that `hearth up` started or found.
-
-    Attributes:
-        ui: address of Prefect's UI.
-        password: of a server that Hearth started; None for another server.
-    """
+    """The address of Prefect's UI, and the password of its server; None if Hearth did not start that."""
 
     ui: str
     password: str | None = field(repr=False)
 
 
 async def bring_up(settings: Settings, deployments: Path | None = None) -> RunningPrefect:
-    """Start whatever is not running yet: the server, the deployments and the worker.
+    """Start the server, create the deployments, and start the worker, as far as they are missing.
 
     `deployments` is a file with deployments; Hearth's own if None.
 
     Raises:
-        ServerError: one of them does not start.
+        ServerError: the server or the worker does not start, or a deployment is not created.
     """
     async with prefect_api(settings) as api:
-        emit(Progress("making the work pool and the deployments"))
+        emit(Progress("creating the work pool and the deployments"))
         await create_pool()
         await asyncio.to_thread(deploy, deployments or prefect_yaml(), api.environment())
         if api.own is not None:
@@ -138,11 +133,7 @@ def deploy(file: Path, environment: dict[str, str]) -> None:
 
 
 async def _create_vanished_automation(client: PrefectClient) -> None:
-    """Create the automation that marks vanished runs as crashed. An existing one stays as it is.
-
-    Raises:
-        UnavailableError: the deployments do not exist.
-    """
+    """Create the automation that marks vanished runs as crashed. An existing one stays as it is."""
     if _VANISHED in {automation.name for automation in await client.read_automations()}:
         return
     for automation in await define_automations(client, AutomationOptions()):

@@ -1,4 +1,4 @@
-"""Check whether a run can reach Prefect."""
+"""Check whether a run can use Prefect."""
 
 import httpx
 from prefect.client.orchestration import get_client

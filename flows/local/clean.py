@@ -4,7 +4,6 @@ import asyncio
 import time
 
 from prefect.client.orchestration import get_client
-from prefect.settings import get_current_settings
 
 from flows.local.own_server import own_servers
 from flows.local.prefect_server import prefect_api
@@ -31,19 +30,16 @@ async def clean(settings: Settings, output: StoragePath, *, dry_run: bool) -> li
 
 async def clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
     """Delete or count expired runs, if Hearth started the Prefect server: other servers may be shared."""
-    if not own_apis(settings):
+    if not own_servers(settings.home):
         return []
-    async with prefect_api(settings):
-        if str(get_current_settings().api.url) not in own_apis(settings):
-            return []
-        act = count_old_runs if dry_run else delete_old_runs
-        retention = settings.retention
-        async with get_client() as client:
-            runs = await act(client, OTHERS, retention.runs_days)
-            sweeps = await act(client, SWEEPS, retention.sweeps_days)
+    async with prefect_api(settings) as api:
+        return [] if api.own is None else await clean_runs(settings, dry_run=dry_run)
+
+
+async def clean_runs(settings: Settings, *, dry_run: bool) -> list[Tally]:
+    """Delete or count the expired runs of the current Prefect server."""
+    act = count_old_runs if dry_run else delete_old_runs
+    async with get_client() as client:
+        runs = await act(client, OTHERS, settings.retention.runs_days)
+        sweeps = await act(client, SWEEPS, settings.retention.sweeps_days)
     return [Tally(kind, count, None) for kind, count in ((Kind.RUNS, runs), (Kind.SWEEPS, sweeps)) if count]
-
-
-def own_apis(settings: Settings) -> set[str]:
-    """Return the API addresses of the Prefect servers that Hearth runs on this machine."""
-    return {f"{server.url}/api" for server in own_servers(settings.home)}

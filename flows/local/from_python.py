@@ -19,9 +19,9 @@ T = TypeVar("T")
 def read(job: Job) -> DocumentResult:
     """Read one PDF and return its result, from any synchronous code.
 
-    It runs `process_document` in this process, with the configured Prefect server or Prefect's temporary one. Called in
-    a flow, the run is a subflow run. Asynchronous code should await `process_document(job)` instead, which does not
-    block its event loop.
+    `process_document` runs in this process, with the configured Prefect server or Prefect's temporary one; within
+    another flow, it is a subflow. Asynchronous code should await `process_document(job)` instead, which does not block
+    its event loop.
 
     Raises:
         HearthError: as `process_document`.
@@ -32,11 +32,7 @@ def read(job: Job) -> DocumentResult:
 
 
 def read_batch(batch: Batch) -> BatchResult:
-    """Read all documents of a batch and return its result, as `read` does.
-
-    Raises:
-        HearthError: as `process_batch`.
-    """
+    """Read all documents of a batch and return its result, as `read` does."""
     work: Coroutine[Any, Any, BatchResult] = cast("Any", process_batch)(batch)
     return run_to_end(work)
 
@@ -44,8 +40,8 @@ def read_batch(batch: Batch) -> BatchResult:
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result, even if an event loop is already running.
 
-    That loop is blocked meanwhile: the coroutine runs in a loop and a thread of its own, in the caller's context. If
-    the caller is interrupted, the coroutine is cancelled and its end awaited.
+    That loop is then blocked: the coroutine runs in a loop and a thread of its own, in the caller's context. If the
+    caller is interrupted, the coroutine is cancelled, and its end is awaited.
     """
     try:
         asyncio.get_running_loop()
@@ -53,12 +49,12 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     tasks: list[asyncio.Task[Any] | None] = []
 
-    async def noted() -> T:
+    async def run() -> T:
         tasks.append(asyncio.current_task())
         return await work
 
     with ThreadPoolExecutor(1, thread_name_prefix="hearth-run") as thread:
-        running = thread.submit(copy_context().run, asyncio.run, noted())
+        running = thread.submit(copy_context().run, asyncio.run, run())
         try:
             return running.result()
         except BaseException:

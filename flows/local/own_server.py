@@ -1,4 +1,4 @@
-"""The Prefect server that Hearth starts on this machine: with a password, and at a stable port."""
+"""The Prefect server that Hearth starts on this machine, with a password and a stable port."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ from tasks.ollama.address import free_port
 from tasks.settings.settings import Settings
 
 NAME = "prefect-"
-_PORT = 4200
+DEFAULT_PORT = 4200
 # For busy machines; a server that fails is noticed sooner.
 _DEADLINE_SECONDS = 600.0
 _RESPONSE_SECONDS = 5.0
@@ -75,11 +75,7 @@ class OwnServer:
 
 
 async def lease_own(settings: Settings) -> OwnServer:
-    """Reuse or start the server, and lease it.
-
-    Raises:
-        ServerError: it does not start, or a server of an earlier version is in use.
-    """
+    """Reuse or start the server, and lease it; raise ServerError if it does not start, or an old one is in use."""
     await replace_open(settings.home)
     secret = _password(settings.home)
     choose = partial(choose_port, settings.home)
@@ -90,7 +86,7 @@ async def lease_own(settings: Settings) -> OwnServer:
         await check_password(running, secret)
         running.lease.release()
     elif _is_used(remembered_port(settings.home)):
-        # A client may have sent the password to the process that uses its address now.
+        # A client may have sent the password to the process that uses the server's address now.
         renew_password(settings.home)
         spec = _spec(secret := _password(settings.home), choose)
     leased = await _lease(spec, settings)
@@ -146,7 +142,7 @@ async def _lease(spec: ServerSpec, settings: Settings) -> LeasedServer:
 
 def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
     def command(port: int) -> list[str]:
-        # The pages that share the processor with it go first.
+        # Reading pages on the same processor has priority.
         return ["nice", "-n", "10", sys.executable, "-P", "-m", "flows.local.prefect_app", str(port)]
 
     def environment(port: int) -> Mapping[str, str]:
@@ -162,10 +158,10 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-            # The default is memory: after a restart, the slots of killed runs would never be freed, and living runs
-            # would be ended because their leases are forgotten.
+            # The default is memory: after a restart, the slots of killed runs would never be freed, and active runs
+            # would be ended because their leases are lost.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-            # Deletes logs and artifacts of deleted runs, which would stay; Hearth deletes the runs.
+            # Also deletes the logs and artifacts of runs that Hearth has deleted.
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         }
 
@@ -177,11 +173,7 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
 
 
 async def check_password(server: LeasedServer, secret: str) -> None:
-    """Check the password of a server that answers.
-
-    Raises:
-        ServerError: the server has another one.
-    """
+    """Raise ServerError if a server that answers has another password."""
     with suppress(httpx.TransportError):  # it is starting or stopping
         async with _client() as client:
             healthy = (await client.get(f"{server.url}/api/health")).is_success
@@ -194,11 +186,7 @@ async def check_password(server: LeasedServer, secret: str) -> None:
 
 
 async def replace_open(home: Path) -> None:
-    """Stop a server of an earlier version, which has no password.
-
-    Raises:
-        ServerError: the server is in use.
-    """
+    """Stop a server of an earlier version, which has no password; raise ServerError if it is in use."""
     for state in own_servers(home):
         if not await _is_open(state.url):
             continue
@@ -229,7 +217,7 @@ def _same_server(url: str, other: str) -> bool:
 def choose_port(home: Path) -> int:
     """Return port 4200 if it is free, else the last one, else any free port."""
     last = remembered_port(home)
-    return next((port for port in (_PORT, last) if port is not None and not _is_used(port)), None) or free_port()
+    return next((port for port in (DEFAULT_PORT, last) if port is not None and not _is_used(port)), None) or free_port()
 
 
 def _is_used(port: int | None) -> bool:

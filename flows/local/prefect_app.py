@@ -1,8 +1,8 @@
 """The process of a Prefect server that Hearth starts: `python -m flows.local.prefect_app PORT`.
 
-It serves Prefect's own application, with three differences. It binds the port before it imports Prefect, so that a used
-port is noticed at once. It rejects requests for other host names, which protects against DNS rebinding. And it can
-prove that it knows the password, so that no client sends the password to a stranger.
+It serves Prefect's own application, with three differences: it binds the port before it imports Prefect, so that a used
+port is noticed at once; it rejects requests for other host names, against DNS rebinding; and it can prove that it knows
+the password, so that no client sends the password to a stranger.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Use the configured Prefect server, or start a local one that is shared and stopped when idle.
 
-Prefect's own temporary server starts for each process (9 s here) and has no UI. The local one stays warm like the
-servers that read pages: the next run starts at once, and its runs are visible in a browser.
+Prefect's own temporary server starts anew for each process (9 s here) and has no UI. The local one stays warm, so the
+next run starts at once, and runs are visible in a browser.
 """
 
 import asyncio
@@ -39,36 +39,27 @@ class PrefectApi:
     """Prefect's API, while `prefect_api` keeps it available.
 
     Attributes:
-        url: its address.
-        own: its server, if Hearth started it.
-        lost: set when that server is gone for good.
+        url: address of the API.
+        own: the server, if Hearth started it.
+        lost: set when that server cannot be restarted.
     """
 
     url: str
     own: OwnServer | None
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def returns(self) -> bool:
-        """Whether a server that does not answer is being started again."""
-        return self.own is not None and not self.lost.is_set()
-
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that uses the API."""
         if self.own is None:
             return {**os.environ, "PREFECT_API_URL": self.url}
-        # The empty key overrides one that is meant for another server and must not be sent to this one.
+        # A key is for another server, and must not be sent to this one.
         values = {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.own.password, "PREFECT_API_KEY": ""}
         return {**os.environ, **values}
 
 
 @asynccontextmanager
 async def prefect_client(settings: Settings, failure: str) -> AsyncIterator[PrefectClient]:
-    """Provide a client of Prefect's API for a command.
-
-    Raises:
-        ServerError: a request failed; the message begins with `failure`.
-    """
+    """Provide a client of Prefect's API for a command; a failed request is a ServerError that begins with `failure`."""
     try:
         async with prefect_api(settings), get_client() as client:
             yield client
@@ -80,20 +71,16 @@ async def prefect_client(settings: Settings, failure: str) -> AsyncIterator[Pref
 async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
     """Provide Prefect's API: the one that PREFECT_API_URL or the profile names, else a local server's.
 
-    A server of Hearth's own is leased meanwhile, and restarted if it dies. When it is back, it receives the states of
-    runs that ended without it.
+    A server of Hearth's own is leased, and restarted if it dies. When it is back, it receives the states of runs that
+    ended without it.
 
     Raises:
-        ServerError: it does not answer, or the local server does not start.
+        ServerError: the server does not answer, or the local one does not start.
     """
     configured = get_current_settings().api.url
     own = await _own(configured, settings)
-    if own is None:
-        api = PrefectApi(str(configured), None)
-        changed = {}
-    else:
-        api = PrefectApi(own.api, own)
-        changed = {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
+    api = PrefectApi(str(configured) if own is None else own.api, own)
+    changed = {} if own is None else {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
     try:
         with temporary_settings(changed, restore_defaults=[PREFECT_API_KEY] if changed else []):
             keeping = asyncio.create_task(_keep(api, settings))
@@ -112,7 +99,7 @@ async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
         if own := await hold_own(configured, settings):
             return own
         was = was_own(configured, settings.home)
-        if not (was and _sends_password(settings)):  # another process may have the address now
+        if not (was and _sends_password(settings)):  # another process may use the address now
             check_connection(configured, PREFECTS_CERTIFICATES)
             async with get_client() as client:
                 trouble = await client.api_healthcheck()

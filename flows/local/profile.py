@@ -9,15 +9,9 @@ PROFILE = "hearth"
 
 
 def keep_profile(api: str, password: str, *, make: bool = True) -> None:
-    """Store the server's address and password in the profile. Its other settings and the active profile stay.
+    """Store the address of the server's API and its password in the profile; create the profile only if `make`.
 
-    Args:
-        api: address of the server's API.
-        password: the server's password.
-        make: whether to create the profile if it does not exist.
-
-    Raises:
-        InputError: the file of profiles cannot be used.
+    Its other settings and the active profile are kept. Raise InputError if the file of profiles cannot be used.
     """
     path = get_current_settings().profiles_path
     try:

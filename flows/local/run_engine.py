@@ -1,6 +1,6 @@
-"""The process of one run. It imports Hearth's flows before Prefect looks for them in the working directory.
+"""The process of one run, which imports Hearth's flows before Prefect loads the run's flow.
 
-Prefect puts that directory first on the import path while it loads a flow.
+While Prefect loads a flow, the working directory is first on the import path.
 """
 
 import runpy
@@ -10,7 +10,7 @@ FLOWS = ("flows.process_document", "flows.process_batch", "flows.idle_shutdown",
 
 
 def import_flows() -> None:
-    """Import the installed flows, so that Prefect finds them already imported."""
+    """Import the installed flows, so that Prefect does not search the working directory for them."""
     for name in FLOWS:
         import_module(name)
 

@@ -33,19 +33,18 @@ if TYPE_CHECKING:
 
     AnyFlow = Flow[..., Any]
 
-# Time for Prefect to record a run's end: longer than the minute for which a request waits for its locked database.
-# A server that fails its health check is not waited for, although its client goes on retrying.
-_RECORDED_SECONDS = 180.0
-_POLL_SECONDS = 10.0
+RECORDED_SECONDS = 180.0
+"""Time for Prefect to record a run's end: longer than the minute for which a request waits for its locked database.
+
+A server that fails its health check is not waited for, although its client goes on retrying.
+"""
+POLL_SECONDS = 10.0
 _UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 _RESPONSE_SECONDS = 20.0
 
 
 async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Manifest | None:
-    """Run `process_document` on a prepared job, and return its manifest.
-
-    It is None if no page was started, because the budget is spent.
-    """
+    """Run `process_document` on a prepared job, and return its manifest; None if the budget left no page to begin."""
 
     @wraps(process_document.fn)  # Prefect needs its name and its signature
     async def read(job: Job) -> Any:  # noqa: ANN401 - the state of a run
@@ -57,11 +56,7 @@ async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Mani
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:
-    """Run `process_batch` and return its report.
-
-    Raises:
-        InputError: the batch is wrong as a whole; no run was created.
-    """
+    """Run `process_batch` and return its report; raise InputError, without a run, if the batch as a whole is wrong."""
     await asyncio.to_thread(check_batch, batch, settings)
     return cast("Report", await _run_flow(cast("AnyFlow", process_batch), batch, settings))
 
@@ -75,14 +70,10 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     marks = RunMarks()
     termination = Termination()
 
-    def observe(event: Event) -> None:
-        termination.catch()
-        marks.observe(event)
-
     try:
         async with prefect_api(settings) as api:
             emit(Progress("starting the run"))
-            with subscribe(observe):
+            with subscribe(lambda _: termination.catch()), subscribe(marks.observe):
                 outcome = await wait_for_outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
     except _UNREACHABLE as error:
         raise ServerError(
@@ -90,7 +81,7 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
             "The pages stored so far are kept: run again when it is back."
         ) from None
     except asyncio.CancelledError:
-        if termination.came:
+        if termination.arrived:
             raise TerminationSignal(signal.SIGTERM) from None
         raise
     except Pause:
@@ -126,7 +117,7 @@ class RunMarks:
 
 async def _run(flow: AnyFlow, request: Job | Batch) -> BaseException | None:
     """Run a flow, and return the error that it raised; its outcome arrives as an event."""
-    # Prefect's types lack that an async flow's state is awaited, too.
+    # Prefect's types do not know that an async flow's state is awaited, too.
     state: State[Any] = await cast("Any", flow)(request, return_state=True)
     outcome = await state.aresult(raise_on_failure=False)
     return outcome if isinstance(outcome, BaseException) and not isinstance(outcome, AllFailedError) else None
@@ -140,10 +131,11 @@ async def wait_for_outcome(
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        latest = time.monotonic() + _RECORDED_SECONDS
+        latest = time.monotonic() + RECORDED_SECONDS
         while not run.done() and time.monotonic() < latest:
-            await asyncio.wait({run}, timeout=_POLL_SECONDS)
-            if not (run.done() or api.returns or await prefect_answers()):
+            await asyncio.wait({run}, timeout=POLL_SECONDS)
+            restarting = api.own is not None and not api.lost.is_set()
+            if not (run.done() or restarting or await prefect_answers()):
                 break
     except asyncio.CancelledError:
         await _interrupt(run, marks)
@@ -162,7 +154,7 @@ async def wait_for_outcome(
 async def _interrupt(run: asyncio.Future[Any], marks: RunMarks) -> None:
     """Cancel a run when Prefect can record it; while the run begins or ends, Prefect would record a crash."""
     waiting: set[asyncio.Future[Any]] = {run} if marks.ended.done() else {run, marks.begun}
-    await asyncio.wait(waiting, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     run.cancel()
     await asyncio.wait({run})
 

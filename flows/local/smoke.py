@@ -1,25 +1,31 @@
 """Smoke-test a stack within a budget: deploy it, read one page on its cheapest machine, and remove everything.
 
-The budget becomes a time limit by the machine's price per hour. An alarm stops the work in time for the removal. On EC2
-the machine also ends itself then, even if this process has died.
+The budget and the machine's price per hour give a time limit. An alarm stops the work in time for the removal. On EC2
+the machine then also ends itself, even if this process has died.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from flows.local.smoke_page import PageReader
 from flows.stacks.registry import StackName
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.errors import InfraError, LeftoverError
 from infra_scripts.common.instances import machines, terminate
 from tasks.core.errors import HearthError, UnavailableError
+from tasks.results.store import ResultStore
 
 if TYPE_CHECKING:
     from flows.local.smoke_target import Target
@@ -27,8 +33,9 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
     from tasks.results.manifest import Manifest
 
+_READER_SECONDS = 30.0
 _REMOVAL_ATTEMPTS = 3
-_PAUSE_SECONDS = 10.0
+PAUSE_SECONDS = 10.0
 _POLL_SECONDS = 3.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -38,12 +45,62 @@ class TimeUpError(UnavailableError):
 
 
 @dataclass
+class PageReader:
+    """A process that reads the first page of the sample on a backend."""
+
+    target: Target
+    _process: subprocess.Popen[str] | None = None
+    _directory: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def read(self) -> Manifest:
+        """Read the page, and return the run's manifest; raise UnavailableError with the run's message if that fails."""
+        from tasks.documents.sample import write_sample
+
+        self._directory = tempfile.TemporaryDirectory(prefix="hearth-smoke-")
+        directory = Path(self._directory.name)
+        write_sample(directory / "sample.pdf")
+        command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(directory / "sample.pdf")]
+        options = {"--output": directory / "results", **self.target.read_options}
+        # In a session of its own, so that Ctrl-C at the terminal does not reach it before `stop` does.
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [*command, *(str(part) for pair in options.items() for part in pair), "--force", "--json"],
+            env={**os.environ, **self.target.environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        out, _ = self._process.communicate()
+        outcome = _last_json(out)
+        if self._process.returncode != 0:
+            details = [failure.get("detail") for failure in outcome.get("failures", ())]
+            why = next(filter(None, (outcome.get("error"), *details)), "see the messages above")
+            raise UnavailableError(f"The page was not read: {why}")
+        manifest = ResultStore(Path(str(outcome["output"]))).manifest()
+        if manifest is None or manifest.pages.read != 1:
+            raise UnavailableError("The page was not read: the run's manifest does not list it as read.")
+        return manifest
+
+    def stop(self) -> None:
+        """End the process if it still runs, and delete what it stored."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_READER_SECONDS)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+
+@dataclass
 class Trial:
     """The outcome of a smoke test.
 
     Attributes:
         manifest: of the page that was read; None if none was.
-        left: what could not be removed, by kind and name.
+        left: kind and name of everything that could not be removed.
         usd: upper bound of the total cost.
         seconds: upper bound of the machine's paid time.
     """
@@ -90,7 +147,7 @@ def run_trial(
 
 
 def _terminate_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
-    """Terminate the pool's machines first, and return when that was done; None if it failed or there is no pool."""
+    """Terminate the pool's machines, and return the time of that; None if it failed or there is no pool."""
     if target.stack is not StackName.EC2:
         return None
     try:
@@ -109,7 +166,7 @@ def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, 
     left: tuple[str, ...] = ()
     for attempt in range(_REMOVAL_ATTEMPTS):
         if attempt:
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
         try:
             deployment.down(aws, listener, force=True)
         except LeftoverError as error:
@@ -166,3 +223,11 @@ def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _last_json(out: str) -> dict[str, Any]:
+    """Return the last line of an output if it is a JSON object, else an empty one."""
+    with suppress(ValueError, IndexError):
+        value = json.loads(out.strip().splitlines()[-1])
+        return value if isinstance(value, dict) else {}
+    return {}

@@ -1,4 +1,4 @@
-"""Choose the machine of a smoke test: the cheapest type of a stack, its cost, and how long the budget lasts."""
+"""Choose the machine of a smoke test: the cheapest type of a stack, with its cost and time limit."""
 
 import json
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from tasks.settings.settings import Settings
 REMOVAL_SECONDS = {StackName.EC2: 180.0, StackName.ECS: 600.0, StackName.SAGEMAKER: 900.0}
 """Paid time of the removal. EC2 machines are terminated at once; services and endpoints take longer to scale in."""
 _LEAST_SECONDS = 600.0
-"""No machine boots, loads a model and reads a page in less."""
+"""Shortest time in which a machine boots, loads a model and reads a page."""
 _SHARE_OF_MACHINES = 0.95
-"""Share of the budget; the rest covers what costs cents: a table, a log, a snapshot."""
+"""Share of the budget; the rest covers small costs: a table, a log, a snapshot."""
 _ECS_DISK_MB_S = 500
 _FROM_ZERO = 2
-"""Machines that ECS starts where there is none (https://aws.amazon.com/blogs/containers/ has its arithmetic)."""
+"""Machines that ECS starts if there is none (https://aws.amazon.com/blogs/containers/ has its arithmetic)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Target:
         environment: the same reduction, for the process that reads the page.
         usd_per_hour: on-demand price of everything that runs, disk and address included.
         usd_at_launch: one-time price of filling the disk.
-        work_seconds: time until the removal has to begin.
+        work_seconds: time after which the removal begins.
         num_ctx: context of each slot, tokens.
         read_options: options of `hearth read`.
     """

@@ -1,7 +1,7 @@
 """A Prefect worker of the pool `hearth`, for the configured server or a local one.
 
 `python -m flows.local.worker [DIRECTORY]` runs until it is stopped. It keeps the local server alive, and ends when that
-is gone for good. Runs use its directory: .env is read there, and relative paths refer to it.
+cannot be restarted. Runs use its directory: .env is read there, and relative paths refer to it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tasks.settings.settings import Settings, load_settings
 POOL = "hearth"
 _LIMITED = ("process-document/on-demand", "process-batch/on-demand")
 PATIENT = {"PREFECT_CLIENT_MAX_RETRIES": "12"}
-"""Environment of a worker that tolerates a busy server: after the default of five tries it would crash the run."""
+"""Environment of a worker that tolerates a busy server: after the default of 5 retries it would crash the run."""
 _POLL_SECONDS, _FIRST_CLEAN_SECONDS, _DAY_SECONDS = 60.0, 600.0, 86_400.0
 _log = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ async def main() -> int:
 
 
 def _end(worker: asyncio.subprocess.Process, api: PrefectApi) -> None:
-    api.lost.set()  # the server may be stopped as well, and must not be restarted then
+    api.lost.set()  # if the server is being stopped as well, it must not be restarted
     with suppress(ProcessLookupError):
         worker.terminate()
 
 
 async def _drop_missed_runs() -> None:
-    """Drop scheduled runs that were missed, before Prefect's worker starts them all at once."""
+    """Cancel scheduled runs that were missed, before Prefect's worker starts them all at once."""
     with _retried_later():
         async with get_client() as client:
             await drop_missed(client, POOL)

@@ -1,7 +1,6 @@
-"""Resolve Prefect blocks that a request names: where results go, with which credentials, and a document's password.
+"""Resolve Prefect blocks that a request names: the output, its credentials, and a document's password.
 
-Only here, for tasks know nothing of Prefect. A request keeps the blocks' names; their secrets stay in this process's
-memory.
+A request keeps the blocks' names; their secrets stay in this process's memory.
 """
 
 from typing import Any, TypeVar
@@ -19,8 +18,8 @@ Request = TypeVar("Request", Job, Batch)
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
-async def resolved(request: Request) -> Request:
-    """Return the request with the path that its output block means, which this process can access from now on.
+async def resolve_output(request: Request) -> Request:
+    """Return the request with the path of its output block, which this process can access from now on.
 
     Raises:
         InputError: there is no such block, or the request also names an output.
@@ -32,42 +31,39 @@ async def resolved(request: Request) -> Request:
     kind, _, name = request.output_block.partition("/")
     match kind:
         case "s3-bucket":
-            output = await _bucket(name)
+            output = await _use_bucket(name)
         case "local-file-system":
-            output = (await _loaded(LocalFileSystem, name)).basepath or ""
+            output = (await _load(LocalFileSystem, name)).basepath or ""
         case _:
             output = ""
     if not output:
         raise InputError(
-            f"The block {request.output_block} is no place for results. Name one such as s3-bucket/my-results or "
+            f"The block {request.output_block} cannot hold results. Name one such as s3-bucket/my-results or "
             "local-file-system/my-results."
         )
     return request.model_copy(update={"output": output, "output_block": None})
 
 
 async def password_of(job: Job) -> str | None:
-    """Return the password in the Secret block that a job names; None if it names none.
-
-    Raises:
-        InputError: there is no such block, or it holds no password.
-    """
+    """Return the password in the Secret block that a job names; None if it names none."""
     if not job.password_block:
         return None
-    password = (await _loaded(Secret, job.password_block.removeprefix("secret/"))).get()
+    password = (await _load(Secret, job.password_block.removeprefix("secret/"))).get()
     if not isinstance(password, str):
         raise PasswordError(f"The Secret block {job.password_block} holds no text. Store the password as a string.")
     return password
 
 
-async def _loaded(kind: type[AnyBlock], name: str) -> AnyBlock:
+async def _load(kind: type[AnyBlock], name: str) -> AnyBlock:
     try:
         return await kind.aload(name)
-    except (ValueError, RuntimeError):  # which may show the block's values
+    except (ValueError, RuntimeError):  # their messages may contain the block's values
         block = f"{kind.get_block_type_slug()}/{name}"
         raise InputError(f"Prefect has no usable block {block}. Create it, or correct the name.") from None
 
 
-async def _bucket(name: str) -> str:
+async def _use_bucket(name: str) -> str:
+    """Use a bucket with its block's credentials from now on, and return its s3:// path."""
     try:
         from prefect_aws import S3Bucket
     except ImportError:
@@ -75,7 +71,7 @@ async def _bucket(name: str) -> str:
     from tasks.aws.client import Aws
     from tasks.storage import s3_client as objects
 
-    block: Any = await _loaded(S3Bucket, name)
+    block: Any = await _load(S3Bucket, name)
     credentials = block.credentials
     options = credentials.aws_client_parameters.get_params_override()
     objects.use_for(block.bucket_name, Aws(session=credentials.get_boto3_session(), options=options))

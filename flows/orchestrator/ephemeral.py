@@ -1,7 +1,7 @@
-"""Protect the temporary server that Prefect starts for a script without one: it requires a password.
+"""Protect the temporary server that Prefect starts for a script without a server: it requires a password.
 
-Prefect starts it with the settings of the script's process, at a port that every user of the machine reaches, over the
-database of the script's user. Only this process and its server know the password.
+Prefect starts it with the settings of the script's process, on the database of the script's user, at a port that every
+user of the machine can reach. Only this process and its server know the password.
 """
 
 from secrets import token_urlsafe
@@ -26,7 +26,7 @@ def secure_ephemeral_server() -> None:
     current = context.get_settings_context()
     if current.settings.api.url or current.settings.server.api.auth_string is not None:
         return
-    # It has no UI, so that no page of a browser may call it.
+    # It has no UI, so no page in a browser may call it.
     ours: dict[Any, str | int] = {
         PREFECT_SERVER_API_AUTH_STRING: SECRET,
         PREFECT_API_AUTH_STRING: SECRET,

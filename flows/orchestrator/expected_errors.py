@@ -1,4 +1,4 @@
-"""Keep tracebacks of expected errors, which are one sentence each, out of the logs of task runs."""
+"""Keep tracebacks of expected errors out of the logs of task runs: each of these errors is one sentence."""
 
 from typing import Any, Final
 
@@ -17,6 +17,6 @@ async def _never(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
     return False
 
 
-# Prefect logs no traceback where a condition, and not the number of retries, rules out another try.
+# Prefect logs no traceback if a condition, and not the number of retries, rules out another attempt.
 QUIET: Final[dict[str, Any]] = {"retries": 1, "retry_condition_fn": _never}
 """Options of a task that logs no traceback of Hearth's own errors, and is never retried."""

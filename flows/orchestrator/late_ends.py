@@ -1,17 +1,16 @@
-"""How runs ended while Prefect's server was away.
+"""Final states of runs that Prefect's server has not recorded, because it was away.
 
-A run's end is written down before Prefect is notified of it, and deleted when Prefect has noted it. If the run's
-process ends in between, Prefect shows the run as running, or as crashed, until a later process of Hearth's that reaches
-the server delivers the end.
+A run writes its final state to a file before it reports it to Prefect, and deletes the file when Prefect has recorded
+the state. If the run's process ends in between, Prefect shows the run as running, or as crashed, until another process
+of Hearth's reaches the server and delivers the state.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -21,9 +20,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run as this_run
 from prefect.settings import get_current_settings
-from prefect.states import Failed
 
-from tasks.core.errors import HearthError
 from tasks.core.file_locks import FileLock, take_exclusive, try_exclusive
 from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
@@ -32,44 +29,46 @@ S = TypeVar("S", bound=State[Any])
 
 _SEND_SECONDS = 20.0
 _DELIVERING_SECONDS = 600.0
-"""A process that lives longer after its run's end, such as a notebook's, no longer notifies Prefect itself."""
+"""A process that lives longer after its run's end, such as a notebook's, no longer reports to Prefect itself."""
 _WRONG = {StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED}
-"""States that a written end replaces; any other is a person's choice, or an end that Prefect knows."""
+"""States that a stored one replaces; any other is a person's choice, or an end that Prefect has recorded."""
 
-_held: dict[str, FileLock] = {}
-
-
-class NoteEnd(Protocol):
-    """Writes a run's final state down, and returns it."""
-
-    def __call__(self, state: S, /) -> S:
-        """Write a state down."""
-        ...
+_locks: dict[str, FileLock] = {}
+"""Locks on the files of this process's runs: while they are held, no other process delivers the states."""
 
 
-@contextmanager
-def end_written_down() -> Iterator[NoteEnd]:
-    """Have the end of this run written down until Prefect has noted it.
+def store_end(state: S) -> S:
+    """Store the final state of this run until Prefect has recorded it, and return it.
 
-    Yields:
-        A function that writes a state down. Call it as soon as the end is certain, before Prefect is sent the last
-        artifacts, which waits for a server that is away. An error of Hearth's is written down as it passes.
+    Call this as soon as the end is certain, before Prefect is sent the last artifacts: that waits for a server that is
+    away.
     """
-    _forget(this_run.id)  # of an earlier try
-    try:
-        yield _note
-    except HearthError as error:
-        _note(Failed(message=str(error)))
-        raise
+    api, run = get_current_settings().api.url, this_run.id
+    if api and run:
+        with suppress(OSError):  # where nothing can be written, the automation for vanished runs remains
+            path = _path(load_settings().home, str(run))
+            make_directory(path.parent)
+            if path.stem not in _locks:
+                _locks[path.stem] = take_exclusive(path)
+            facts = {"type": state.type.value, "name": state.name, "message": state.message}
+            write_text(path, json.dumps({"api": api, "state": facts}))
+    return state
 
 
-def forget_end(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Delete what was written down, for Prefect has noted it: a hook of the flows."""
-    _forget(str(flow_run.id))
+def on_recorded(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Delete the stored state of a run, because Prefect has recorded it: a hook of the flows."""
+    delete_end(str(flow_run.id))
+
+
+def delete_end(run: str | None) -> None:
+    """Delete the stored state of a run."""
+    with suppress(OSError):
+        _path(load_settings().home, str(run)).unlink(missing_ok=True)
+    release_lock(str(run))
 
 
 async def deliver(home: Path, api: str) -> None:
-    """Send Prefect's server at an address the ends that are written down for it, as far as it accepts them."""
+    """Send Prefect's server at an address the states that are stored for it, as far as it accepts them."""
     for path in await asyncio.to_thread(undelivered, home, api):
         with suppress(httpx.HTTPError, PrefectHTTPStatusError, OSError, ValueError, LookupError, TimeoutError):
             async with asyncio.timeout(_SEND_SECONDS), get_client() as client:
@@ -82,7 +81,7 @@ async def deliver(home: Path, api: str) -> None:
 
 
 def undelivered(home: Path, api: str) -> list[Path]:
-    """Return the files of ends for a server that no process is about to deliver itself."""
+    """Return the files of states for a server that no process is about to report itself."""
     files = []
     for path in (home / "prefect-ends").glob("*.json"):
         with suppress(OSError, ValueError, LookupError, TypeError):
@@ -95,23 +94,9 @@ def undelivered(home: Path, api: str) -> list[Path]:
     return files
 
 
-def _note(state: S) -> S:
-    api, run = get_current_settings().api.url, this_run.id
-    if api and run:
-        with suppress(OSError):  # where nothing can be written, the automation for runs that vanished remains
-            path = _path(load_settings().home, str(run))
-            make_directory(path.parent)
-            if path.stem not in _held:
-                _held[path.stem] = take_exclusive(path)
-            facts = {"type": state.type.value, "name": state.name, "message": state.message}
-            write_text(path, json.dumps({"api": api, "state": facts}))
-    return state
-
-
-def _forget(run: str | None) -> None:
-    with suppress(OSError):
-        _path(load_settings().home, str(run)).unlink(missing_ok=True)
-    if lock := _held.pop(str(run), None):
+def release_lock(run: str) -> None:
+    """Leave the stored state of a run for other processes to deliver, as the end of this process does."""
+    if lock := _locks.pop(run, None):
         lock.release()
 
 

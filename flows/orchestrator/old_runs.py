@@ -13,16 +13,16 @@ from prefect.settings import get_current_settings
 SWEEPS = ("idle-shutdown", "sweep-machines")
 OTHERS = ("process-document", "process-batch", "plan-costs")
 _ENDED = {"state": {"type": {"any_": sorted(TERMINAL_STATES)}}}
-_AT_ONCE = 50
+DELETED_AT_ONCE = 50
 """Runs deleted in one transaction of the server, during which other requests wait for its database."""
 
 
 async def count_old_runs(client: PrefectClient, flows: Sequence[str], days: float) -> int:
-    """Return how many runs of flows ended that many days ago or earlier, without the last run of each flow."""
+    """Return how many runs of flows ended at least that many days ago, without the last run of each flow."""
     old = 0
     for flow in flows:
         count = await _count(client, flow, _ended_before(days))
-        # If none has ended since, the last one is among them.
+        # If none has ended since, the last run is among them.
         old += count - (count > 0 and count == await _count(client, flow, _ENDED))
     return old
 
@@ -36,10 +36,12 @@ async def delete_old_runs(client: PrefectClient, flows: Sequence[str], days: flo
     for flow in flows:
         last = {run["id"] for run in await _runs(client, flow, _ENDED, limit=1)}
         while old := [
-            run for run in await _runs(client, flow, _ended_before(days), limit=_AT_ONCE) if run["id"] not in last
+            run
+            for run in await _runs(client, flow, _ended_before(days), limit=DELETED_AT_ONCE)
+            if run["id"] not in last
         ]:
             body = {"flow_runs": {"id": {"any_": [run["id"] for run in old]}}, "limit": len(old)}
-            # Prefect's client has no method for it, and its types do not know the path.
+            # Prefect's client has no method for this, and its types do not know the path.
             (await cast("Any", client).request("POST", "/flow_runs/bulk_delete", json=body)).raise_for_status()
             for run in old:
                 _remove_result(run)
@@ -58,7 +60,7 @@ def _remove_result(run: dict[str, Any]) -> None:
 
 
 async def _runs(client: PrefectClient, flow: str, matching: dict[str, Any], *, limit: int) -> list[dict[str, Any]]:
-    """Return the runs of a flow that match a filter, the one that ended last first."""
+    """Return the runs of a flow that match a filter, the most recently ended first."""
     body = {**_filter(flow, matching), "sort": "END_TIME_DESC", "limit": limit}
     runs: list[dict[str, Any]] = (await client.request("POST", "/flow_runs/filter", json=body)).json()
     return runs

@@ -1,7 +1,7 @@
-"""A pause in Prefect's UI: pages stop within seconds, what is read stands, and *Resume* goes on with the rest.
+"""A pause in Prefect's UI: reading stops within seconds, stored pages are kept, and *Resume* reads the others.
 
-Prefect notices a suspended run at its next task run, but while a machine boots, or a block of pages is read, there is
-none for minutes. And Prefect takes an exception group for an error, even if it comes from a pause.
+Prefect stops a suspended run at its next task run, but while a machine boots or a block of pages is read, none begins
+for minutes. And Prefect takes an exception group for an error, even if a pause has raised it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def raise_if_paused() -> None:
 
 
 async def until_paused(work: Coroutine[Any, Any, T]) -> T:
-    """Do work of a run; if the run is paused meanwhile, cancel the work, which releases what it holds.
+    """Do the work of a run; if the run is paused, cancel the work, which then releases its slots and servers.
 
     Raises:
         Pause: the run was paused before the work was done.
@@ -40,7 +40,7 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         if _paused() is None:
             raise
-        # The task group that this is in ends for the same reason: it must see a pause, and not a crash.
+        # The surrounding task group ends for the same reason: it must see a pause, and not a crash.
         cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
     finally:
         await cancel_and_wait(working)
@@ -52,11 +52,11 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
 def run_began() -> datetime:
     """Return when the current flow run began first; a retry, a *Resume* or another worker does not change it.
 
-    The first time it is the time on this machine, by which pages are stored, and not that of Prefect's server.
+    At the first start, it is this machine's time, by which pages are stored, and not that of Prefect's server.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
-    # Prefect does not count a resumption as another try, but it adds up how long the run ran before.
+    # Prefect does not count a resumption as another start, but adds up how long the run has run before.
     if run is None or run.start_time is None or (run.run_count <= 1 and not run.total_run_time):
         return datetime.now(UTC)
     return run.start_time

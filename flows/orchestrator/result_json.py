@@ -1,6 +1,6 @@
-"""Store what a flow returns as JSON that any process can read, whether Hearth is installed there or not.
+"""Store a flow's result as JSON that any process can read, whether Hearth is installed there or not.
 
-Where it is not, `state.result()` is a plain dictionary. An error is always Prefect's own, with Hearth's sentence.
+Without Hearth, `state.result()` is a plain dictionary. An error is always Prefect's own class, with Hearth's sentence.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from prefect.serializers import JSONSerializer, prefect_json_object_encoder
 
 
 def encoded(value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return a result, or the error in its place, as JSON can hold it."""
+    """Return a result, or the error in its place, as a value that JSON can represent."""
     if isinstance(value, Exception):
         return {"__exc_type__": "prefect.exceptions.FailedRun", "message": str(value)}
     return prefect_json_object_encoder(value)

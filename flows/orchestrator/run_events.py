@@ -14,7 +14,7 @@ PROGRESS = "hearth.run.progress"
 OVER_BUDGET = "hearth.cost.over-budget"
 LEFT = "hearth.run.left"
 PROGRESS_SECONDS = 60.0
-"""A run reports progress no more often than this, so that it costs its pages nothing."""
+"""Shortest time between two reports of progress, so that they do not slow pages down."""
 
 
 class ProgressEvents:
@@ -24,7 +24,7 @@ class ProgressEvents:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Report progress, if the last report is long enough ago."""
+        """Report progress, unless the last report is too recent."""
         if isinstance(event, (Progress, Pulling, PagesStarted, PageDone)) and time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             _emit(PROGRESS, {})
@@ -37,7 +37,7 @@ def emit_over_budget(budget: Budget, usd: float) -> None:
 
 
 def emit_left() -> None:
-    """Report to Prefect that a paused run's process ends; it may have sent a heartbeat after the pause."""
+    """Report to Prefect that the process of a paused run ends, which may have sent a heartbeat after the pause."""
     _emit(LEFT, {})
 
 

@@ -1,4 +1,4 @@
-"""A run's log, as Prefect keeps it: found by the run's id or name, read, and followed while the run goes on."""
+"""Find a run by its id or name, and read its log from Prefect, or follow it while the run goes on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,16 +17,12 @@ LAST = "last"
 _AT_ONCE = 200
 _POLL_SECONDS = 1.0
 _LATE = timedelta(seconds=15)
-"""Prefect's clients send their logs in batches, so that some lines arrive after later ones."""
+"""Prefect's clients send logs in batches, so some lines arrive after later ones."""
 _QUIET_POLLS = 3
 
 
 async def find_run(client: PrefectClient, name: str) -> FlowRun:
-    """Return the newest run with an id, a name or the beginning of a name; or the last one that read documents.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the newest run with an id, a name or the beginning of one; `LAST` is the last run that read documents."""
     if name == LAST:
         started = {"start_time": {"is_null_": False}}
         if run := await _newest(client, started, ["process-document", "process-batch"]):

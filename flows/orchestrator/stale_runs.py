@@ -1,8 +1,8 @@
-"""Runs that will not begin: claimed by a worker that was killed, or due while no worker was there.
+"""End runs that will never begin: claimed by a worker that was killed, or due while no worker was running.
 
 A worker claims a run (PENDING) some seconds before the run's own process begins it. If the worker is killed in between,
-Prefect leaves the run PENDING for ever. It counts against the limits of its work pool, and against its deployment's
-until its lease ends; if the server lost its leases in a restart, that is never. See docs/how-to/prefect.md.
+Prefect leaves the run PENDING for ever. It counts against the limit of its work pool, and against that of its
+deployment until its lease ends, or for ever if the server lost its leases in a restart. See docs/how-to/prefect.md.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from prefect.states import Cancelled, Crashed
 FLOWS = ["process-document", "process-batch", "plan-costs", "idle-shutdown", "sweep-machines"]
 """All of Hearth's flows; other runs on the same server are left alone."""
 PENDING_SECONDS = 600.0
-"""A run's process begins it within seconds, and within minutes on a busy machine."""
+"""A run's process begins it within seconds, or on a busy machine within minutes."""
 _LATE_SECONDS = 60.0
 _AT_ONCE = 200
 
@@ -39,7 +39,7 @@ async def crash_stale(client: PrefectClient, pool: str, seconds: float = PENDING
 
 
 async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
-    """Cancel scheduled runs of a work pool that were due while no worker was there, and return their ids.
+    """Cancel scheduled runs of a work pool that were due while no worker was running, and return their ids.
 
     Each deployment's latest is kept: after a weekend there are hundreds of sweeps, and one does the work of all.
     """
@@ -51,19 +51,23 @@ async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
     }
     by_deployment: dict[UUID | None, list[FlowRun]] = defaultdict(list)
     for run in await _read(client, pool, due):
-        if run.run_count == 0:  # a run that was begun and awaits its retry is not replaced by a later one
+        if run.run_count == 0:  # a run that has begun and awaits its retry is not replaced by a later one
             by_deployment[run.deployment_id].append(run)
-    missed = [run for runs in by_deployment.values() for run in sorted(runs, key=_expected)[:-1]]
+    missed = [
+        run
+        for runs in by_deployment.values()
+        for run in sorted(runs, key=lambda run: run.expected_start_time or late)[:-1]
+    ]
     for run in missed:
-        message = "No worker was there when it was due, and a later one does its work."
+        message = "No worker was running when it was due, and a later run does its work."
         await client.set_flow_run_state(run.id, Cancelled(message=message))
     return [run.id for run in missed]
 
 
 async def free_leaked_slots(client: PrefectClient, deployments: Sequence[str]) -> None:
-    """Free concurrency slots of deployments that no run holds: a Prefect server that restarts forgets who held them.
+    """Free concurrency slots of deployments that no run holds: a restarted Prefect server forgets their holders.
 
-    Deployments are named as flow/name; those that do not exist, or have no limit, are skipped.
+    Deployments are named as flow/name; those that do not exist or have no limit are skipped.
     """
     for name in deployments:
         try:
@@ -100,7 +104,3 @@ async def _read(client: PrefectClient, pool: str, matching: dict[str, Any]) -> l
         runs += page
         if len(page) < _AT_ONCE:
             return runs
-
-
-def _expected(run: FlowRun) -> datetime:
-    return run.expected_start_time or datetime.min.replace(tzinfo=UTC)

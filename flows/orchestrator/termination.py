@@ -1,8 +1,8 @@
-"""A run that is interrupted ends as cancelled: by Ctrl-C, by its caller, or by SIGTERM, but not with its worker.
+"""End an interrupted run as cancelled: by Ctrl-C, by its caller, or by SIGTERM, but not when its worker ends.
 
-SIGTERM is Prefect's cancellation, or the end of the machine. Prefect's handler raises an exception wherever the program
-happens to be, even in a task whose outcome nobody awaits. Then it is lost: the run reads on until it is killed with its
-slots and its lease, or waits for that task for ever.
+SIGTERM means Prefect's cancellation, or the end of the machine. Prefect's handler raises an exception wherever the
+program happens to be, even in a task whose outcome nobody awaits. Then the exception is lost: the run reads on until it
+is killed with its slots and its lease, or waits for that task for ever.
 """
 
 import asyncio
@@ -25,39 +25,38 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.states import Cancelled
 
 _SECONDS = 10.0
-"""How long Prefect may take to note it: less than a command takes to end."""
+"""How long Prefect may take to record the state: less than a command takes to end."""
 
 
 @asynccontextmanager
-async def cancelled_if_interrupted(terminated: Callable[[], bool]) -> AsyncIterator[None]:
-    """Have a run that is interrupted here end as Cancelled; Prefect itself would call it crashed.
+async def cancel_if_interrupted(terminated: Callable[[], bool]) -> AsyncIterator[None]:
+    """Set the state of a run that is interrupted in the body to Cancelled; Prefect itself would set it to Crashed.
 
-    Args:
-        terminated: returns whether SIGTERM ended a worker's run, which Prefect handles itself.
+    It does nothing if `terminated` returns that SIGTERM ended a worker's run: then Prefect sets the state itself.
     """
     try:
         yield
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         context = FlowRunContext.get()
         if context is not None and context.flow_run is not None and not terminated():
-            message = "It was interrupted. The pages stored so far stand: run it again, or Retry, to go on."
+            message = "It was interrupted. The pages stored so far are kept: run it again, or Retry, to go on."
             state: State[Any] = Cancelled(message=message)
             with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError):
                 async with asyncio.timeout(_SECONDS), get_client() as client:
                     await client.set_flow_run_state(context.flow_run.id, state, force=True)
-                    # Prefect's engine, whose run this is, leaves this state as it is, and raises the error in it.
+                    # Prefect's engine then leaves this state as it is, and raises the error in it.
                     context.flow_run.state = state.model_copy(update={"data": error})
         raise
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
-    """Have SIGTERM cancel the current task of a worker's run, whatever becomes of Prefect's exception.
+def cancel_on_sigterm() -> Iterator[Callable[[], bool]]:
+    """Have SIGTERM cancel the current task of a worker's run, even if Prefect's exception is lost.
 
     Prefect's handler stays installed, since Prefect checks for it. A command has its own: see `Termination`.
 
     Yields:
-        A function that returns whether the signal has come.
+        A function that returns whether the signal has arrived.
     """
     task = asyncio.current_task()
     if (
@@ -75,31 +74,31 @@ def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
         writer.settimeout(0)
         signals: set[int] = set()
 
-        def came() -> bool:
+        def arrived() -> bool:
             with suppress(BlockingIOError):
                 signals.update(reader.recv(4096))
             return signal.SIGTERM in signals
 
         def on_signal() -> None:
-            # If the exception got through, all tasks are being cancelled: a second cancellation would interrupt what
-            # they release.
-            if came() and not task.cancelling():
+            # If the exception was not lost, all tasks are being cancelled already, and a second cancellation would
+            # interrupt their clean-up.
+            if arrived() and not task.cancelling():
                 task.cancel()
 
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         loop.add_reader(reader, on_signal)
         try:
-            yield came
+            yield arrived
         finally:
             loop.remove_reader(reader)
             signal.set_wakeup_fd(before)
 
 
 def _outlive_worker() -> None:
-    """Have the run go on when its worker was killed.
+    """Let the run go on when its worker is killed.
 
     Its console is a pipe to the worker. At the first line that is logged into a broken pipe, rich ends the process
-    (`Console.on_broken_pipe`), with pages in flight, and their slots held.
+    (`Console.on_broken_pipe`) while pages are in flight and their slots are held.
     """
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
@@ -109,14 +108,14 @@ def _outlive_worker() -> None:
 
 
 class Termination:
-    """Handles SIGTERM of a command like Ctrl-C: the task that makes this is cancelled, and releases what it holds.
+    """Handles SIGTERM of a command like Ctrl-C: the task that creates this is cancelled, and releases what it holds.
 
     Attributes:
-        came: whether the signal has come.
+        arrived: whether the signal has arrived.
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.arrived = False
         self._run = cast("asyncio.Task[Any]", asyncio.current_task())
         self._loop = asyncio.get_running_loop()
         self._before = signal.getsignal(signal.SIGTERM)
@@ -129,5 +128,5 @@ class Termination:
             signal.signal(signal.SIGTERM, self._end)
 
     def _end(self, *_: object) -> None:
-        self.came = True
+        self.arrived = True
         self._loop.call_soon_threadsafe(self._run.cancel)

@@ -29,7 +29,7 @@ class LambdaDeployment(Deployment):
     @property
     def name(self) -> str:
         """The name of the CloudFormation stack."""
-        return self._stack().name
+        return self.stack().name
 
     @property
     def teardown_summary(self) -> str:
@@ -38,7 +38,7 @@ class LambdaDeployment(Deployment):
 
     def plan(self) -> StackPlan:
         """Return what `up` makes, and its cost."""
-        stack, trigger = self._stack(), self.settings.trigger
+        stack, trigger = self.stack(), self.settings.trigger
         stack.checked()
         hourly = fargate_usd_per_hour(trigger.cpu // 1024, trigger.memory_mb // 1024, self.region, self.book)
         longest = trigger.max_minutes / 60 * 1.5
@@ -72,11 +72,11 @@ class LambdaDeployment(Deployment):
 
     def request(self, aws: Aws | None = None) -> StackRequest:
         """Return the request of `up`."""
-        return request(aws, self._stack())
+        return request(aws, self.stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""
-        stack = self._stack()
+        stack = self.stack()
         change = up(aws, stack, listener)
         done = f"The stack {self.name} in {self.region} is {change}."
         if stack.bucket and sends_events(aws, stack.bucket) is not True:
@@ -89,7 +89,7 @@ class LambdaDeployment(Deployment):
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
         """Stop its tasks and delete the stack; the bucket and the results stay."""
-        waiting = down(aws, self._stack(), listener, force=force)
+        waiting = down(aws, self.stack(), listener, force=force)
         lost = (
             (f"{waiting} uploads or failed tasks were still in the queue: `hearth batch` reads them.",)
             if waiting
@@ -99,9 +99,10 @@ class LambdaDeployment(Deployment):
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, its queue and its tasks."""
-        return status(aws, self._stack())
+        return status(aws, self.stack())
 
-    def _stack(self) -> TriggerStack:
+    def stack(self) -> TriggerStack:
+        """Return the stack that the settings describe."""
         return TriggerStack(
             **self.settings.trigger.model_dump(),
             pool=self.pool,

@@ -16,7 +16,7 @@ from tasks.costs.rates import on_demand_usd_per_hour
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
-_POLL_SECONDS = 3.0
+POLL_SECONDS = 3.0
 
 
 class MonitoringDeployment(Deployment):
@@ -64,7 +64,7 @@ class MonitoringDeployment(Deployment):
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""
         with explain_errors():
-            stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
+            stack = Stack(aws, self.name, listener, poll_seconds=POLL_SECONDS)
             change = stack.deploy(self.request())
             dashboard = stack.outputs()["Dashboard"]
         email = self.settings.monitoring.email
@@ -76,7 +76,7 @@ class MonitoringDeployment(Deployment):
         """Delete the stack, which no run ever uses."""
         del force
         with explain_errors():
-            Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS).delete()
+            Stack(aws, self.name, listener, poll_seconds=POLL_SECONDS).delete()
         return (f"The dashboard and the alarms of the pool {self.pool} in {self.region} are gone.",)
 
     def status(self, aws: Aws) -> StackStatus:

@@ -22,7 +22,7 @@ from tasks.views.summary import Held, page_row, servers, summary
 from tasks.views.timeline import Timeline
 from tasks.views.timeline_chart import embedded
 
-_TICK_SECONDS = 1.0
+TICK_SECONDS = 1.0
 
 
 class Live:
@@ -44,12 +44,12 @@ class Live:
         self._summary: str | None = None
         self._has_pages = has_pages
         self._has_servers = has_servers
-        self._progress = self._artifact("progress", f"Pages of {name} read", 2.0, self._percent)
-        self._pages = self._artifact("pages", f"Pages of {name}", 15.0, self._table)
+        self.progress = self._artifact("progress", f"Pages of {name} read", 2.0, self._percent)
+        self.pages = self._artifact("pages", f"Pages of {name}", 15.0, self._table)
         self._servers = self._artifact("servers", f"Servers of {name}", 60.0, self._servers_now)
-        self._slots = self._artifact("slots", f"Slots and page times of {name}", 30.0, self._picture)
+        self.slots = self._artifact("slots", f"Slots and page times of {name}", 30.0, self._picture)
         self._end = self._artifact("summary", f"Reading {name}", 0.0, self._ended)
-        self._all = (self._progress, self._pages, self._servers, self._slots, self._end)
+        self._all = (self.progress, self.pages, self._servers, self.slots, self._end)
         self._keeping: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -59,7 +59,7 @@ class Live:
             case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._done = total, standing
                 self._listed = self._has_pages and total - standing <= MOST_SINGLE
-                self._progress.changed = self._has_pages
+                self.progress.changed = self._has_pages
                 self._slots_now(slots)
             case PageDone(result=result):
                 self._page(result)
@@ -83,7 +83,7 @@ class Live:
             with suppress(StorageError):
                 for result in await asyncio.to_thread(lambda: list(store.results(missing))):
                     self._rows[result.page] = page_row(result, excerpts=self._excerpts)
-            self._pages.changed = True
+            self.pages.changed = True
 
     async def __aenter__(self) -> Self:
         """Begin to update the artifacts."""
@@ -102,11 +102,11 @@ class Live:
         await asyncio.gather(*(artifact.show(seconds) for artifact in self._all if artifact.changed))
 
     async def _keep_shown(self) -> None:
-        for artifact in (self._pages, self._slots):
+        for artifact in (self.pages, self.slots):
             artifact.due = time.monotonic() + artifact.seconds
         while not self._ending.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
+                async with asyncio.timeout(TICK_SECONDS):
                     await self._ending.wait()
             for artifact in self._all:
                 if artifact.changed and time.monotonic() >= artifact.due and not self._ending.is_set():
@@ -118,14 +118,14 @@ class Live:
     def _page(self, result: PageResult) -> None:
         with self._lock:
             self._done += 1
-            self._progress.changed = self._has_pages
+            self.progress.changed = self._has_pages
             if self._listed:
                 self._rows[result.page] = page_row(result, excerpts=self._excerpts)
-                self._pages.changed = True
+                self.pages.changed = True
             if self._has_servers:
                 failed = result.status is PageStatus.FAILED
                 self._timeline.page(time.monotonic(), result.seconds, failed=failed)
-                self._slots.changed = True
+                self.slots.changed = True
 
     def _slots_now(self, slots: int) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ CLOSED_SECONDS = 90
 DISK_SECONDS = 3600
 FORGET_SECONDS = 90 * 86_400
 # EC2 does not guarantee the format. If it differs, the time counts from the first sweep that saw the machine stopped.
-_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+STOP_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
 def handler(_event: object, _context: object) -> list[str]:
@@ -35,7 +35,7 @@ def handler(_event: object, _context: object) -> list[str]:
         if _closed(machine["InstanceId"], record, now):
             ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
             done.append(f"{machine['InstanceId']} was stopped for long: terminated")
-    for disk in _detached_disks(ec2, now):
+    for disk in detached_disks(ec2, now):
         try:
             ec2.delete_volume(VolumeId=disk)
             done.append(f"{disk}: no machine has it: deleted")
@@ -53,7 +53,8 @@ def _stopped(ec2: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - nothing is
             yield from reservation["Instances"]
 
 
-def _detached_disks(ec2: Any, now: float) -> Iterator[str]:  # noqa: ANN401 - as above
+def detached_disks(ec2: Any, now: float) -> Iterator[str]:  # noqa: ANN401 - as above
+    """Yield the ids of the pool's disks that no machine has had for an hour."""
     filters = [_pool_filter(), {"Name": "status", "Values": ["available"]}]
     for page in ec2.get_paginator("describe_volumes").paginate(Filters=filters):
         for disk in page["Volumes"]:
@@ -67,7 +68,7 @@ def _pool_filter() -> dict[str, Any]:
 
 def _stopped_at(machine: dict[str, Any], record: dict[str, Any]) -> float:
     noted = float(record["stopped_at"]["N"])
-    found = _AT.search(machine.get("StateTransitionReason", ""))
+    found = STOP_TIME.search(machine.get("StateTransitionReason", ""))
     if found is None:
         return noted
     reported = datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()

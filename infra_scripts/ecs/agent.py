@@ -41,7 +41,7 @@ def _log(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the container's log
 
 
-def _canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return a model's name as host/namespace/model:tag in lower case, by Ollama's rules."""
     path, colon, tag = name.strip().rpartition(":")
     if not colon or "/" in tag:  # the colon of a port
@@ -94,7 +94,7 @@ class Agent:
     def _loaded(self) -> dict[str, Any] | None:
         response: Any = json.loads(aws.http(f"{self.url}/api/ps", wait=10))
         models: list[dict[str, Any]] = response["models"] or []
-        return next((model for model in models if _canonical(model["name"]) == _canonical(self.model)), None)
+        return next((model for model in models if canonical_name(model["name"]) == canonical_name(self.model)), None)
 
     def _pin(self) -> None:
         # With the options of the pages: another value of `shift` or num_ctx would make Ollama load the model again.
@@ -119,7 +119,7 @@ class Agent:
         """Return the seconds until Ollama unloads the model."""
         # Python 3.10 cannot parse nanoseconds.
         expires = str(loaded["expires_at"])
-        return datetime.fromisoformat(expires[:19] + "+00:00").timestamp() - _offset(expires) - time.time()
+        return datetime.fromisoformat(expires[:19] + "+00:00").timestamp() - utc_offset(expires) - time.time()
 
     def watch(self, child: subprocess.Popen[bytes]) -> int:
         """Watch until Ollama ends or the task has to stop; return the exit code."""
@@ -177,7 +177,7 @@ class Agent:
         return 0
 
 
-def _offset(moment: str) -> float:
+def utc_offset(moment: str) -> float:
     """Return the offset from UTC of a time in Go's format, seconds."""
     if moment.endswith("Z"):
         return 0.0

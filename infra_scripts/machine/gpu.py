@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 _FIELDS = {"use": "utilization.gpu", "used": "memory.used", "total": "memory.total", "celsius": "temperature.gpu"}
-_SECONDS = 5.0
+RESPONSE_SECONDS = 5.0
 hung: list[subprocess.Popen[bytes]] = []
 
 
@@ -20,7 +20,7 @@ def gpus() -> list[dict[str, float]]:
     except OSError:
         return []
     try:
-        output, _ = process.communicate(timeout=_SECONDS)
+        output, _ = process.communicate(timeout=RESPONSE_SECONDS)
     except subprocess.TimeoutExpired:
         # A process that hangs in the driver cannot be killed: do not wait for it, and start no other meanwhile.
         process.kill()

@@ -116,7 +116,7 @@ def status(aws: Aws, pool: str) -> Status:
     with explain_errors():
         stack = Stack(aws, stack_name(pool))
         state, outputs = stack.status(), stack.outputs()
-        endpoint = _endpoint(aws, outputs.get("EndpointName", f"hearth-{pool}"))
+        endpoint = find_endpoint(aws, outputs.get("EndpointName", f"hearth-{pool}"))
     variants = endpoint.get("ProductionVariants", []) if endpoint else []
     return Status(
         stack=state,
@@ -127,7 +127,8 @@ def status(aws: Aws, pool: str) -> Status:
     )
 
 
-def _endpoint(aws: Aws, name: str) -> DescribeEndpointOutputTypeDef | None:
+def find_endpoint(aws: Aws, name: str) -> DescribeEndpointOutputTypeDef | None:
+    """Return SageMaker's description of an endpoint; None if it does not exist."""
     try:
         return aws.session.client("sagemaker", config=aws.config).describe_endpoint(EndpointName=name)
     except ClientError as error:
@@ -175,7 +176,7 @@ def _empty(aws: Aws, bucket: str | None) -> None:
 def _left(aws: Aws, pool: str, bucket: str | None) -> tuple[str, ...]:
     """Return what is left and should be gone."""
     left = []
-    endpoint = _endpoint(aws, f"hearth-{pool}")
+    endpoint = find_endpoint(aws, f"hearth-{pool}")
     if endpoint is not None:
         left.append(f"endpoint hearth-{pool} ({endpoint['EndpointStatus']}), whose instances cost money")
     if bucket is not None:

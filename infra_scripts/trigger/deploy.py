@@ -74,7 +74,7 @@ def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll
     with explain_errors():
         deployed = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         outputs = deployed.outputs()
-        running = _tasks(aws, outputs) if outputs else []
+        running = running_tasks(aws, outputs) if outputs else []
         if running and not force:
             raise InUseError(f"{len(running)} tasks of {stack.name} run. Wait for them, or end them with --force.")
         waiting = sum(_waiting(aws, outputs.get(name)) for name in ("Queue", "DeadLetters"))
@@ -85,7 +85,7 @@ def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll
 def _end_tasks(aws: Aws, outputs: dict[str, str], listener: Listener) -> None:
     """End the tasks, also those that the function has started meanwhile, and wait for their end."""
     ecs: Any = aws.session.client("ecs", config=aws.config)
-    tasks = _tasks(aws, outputs) if outputs else []
+    tasks = running_tasks(aws, outputs) if outputs else []
     for task in tasks:
         ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")
         listener(f"Stopping the task {task.rpartition('/')[2]}.")
@@ -104,12 +104,13 @@ def status(aws: Aws, stack: TriggerStack) -> StackStatus:
             ("bucket", outputs["Bucket"]),
             ("uploads waiting", str(_waiting(aws, outputs["Queue"]))),
             ("dead letters", str(_waiting(aws, outputs["DeadLetters"]))),
-            ("tasks", str(len(_tasks(aws, outputs)))),
+            ("tasks", str(len(running_tasks(aws, outputs)))),
         )
         return StackStatus(state, facts)
 
 
-def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
+def running_tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
+    """Return the ARNs of the tasks in the stack's cluster."""
     ecs: Any = aws.session.client("ecs", config=aws.config)
     try:
         pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])

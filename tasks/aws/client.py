@@ -70,7 +70,7 @@ class _Client(Generic[T]):
 
                 config = Config(**self.config).merge(aws.options.get("config", Config()))
                 _check_route()
-                session: Any = aws.session or _session(aws.requested_region)
+                session: Any = aws.session or shared_session(aws.requested_region)
                 with wrap_errors(self.service):
                     aws.made[self] = session.client(self.service, **{**aws.options, "config": config})
             made: T = aws.made[self]
@@ -125,7 +125,7 @@ class Aws:
         """
         from botocore.exceptions import NoCredentialsError
 
-        found = _session(self.requested_region).get_credentials()
+        found = shared_session(self.requested_region).get_credentials()
         if found is None:
             raise NoCredentialsError
         return found.get_frozen_credentials()
@@ -139,7 +139,7 @@ def _check_route() -> None:
 
 
 @cache
-def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's types would import boto3
+def shared_session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's types would import boto3
     """Return the one session of a region: it keeps the services' models, each of which takes 0.1 s to read."""
     import boto3
 

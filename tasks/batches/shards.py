@@ -14,8 +14,9 @@ from pydantic import Field
 from tasks.batches.batch import Batch, Source
 from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
+from tasks.core.page_ranges import select_pages
 from tasks.core.paths import format_path
-from tasks.documents.pdf import open_document, select_pages
+from tasks.documents.pdf import open_document
 from tasks.results.report import Report
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import StoragePath, files_at

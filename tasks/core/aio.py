@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
-_THREADS_SECONDS = 5.0
+THREADS_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -43,7 +43,7 @@ class WorkLoop:
         await self.run(self._finish)
         ending = threading.Thread(target=self._calls.shutdown, daemon=True)
         ending.start()
-        await asyncio.to_thread(ending.join, _THREADS_SECONDS)
+        await asyncio.to_thread(ending.join, THREADS_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()

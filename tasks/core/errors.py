@@ -21,6 +21,7 @@
     ├── AllFailedError        every page, or document, has failed   exit code 3
     ├── TransientError        the server failed for now: send the request again
     │   ├── NoResponseError     no response came in time
+    │   ├── UnreadableError     the response is not of the API that was asked
     │   └── ServerFaultError    the server failed internally: permanent if it repeats
     └── PageError             the answer is unusable: read the page again at a higher temperature
 
@@ -191,6 +192,10 @@ class TransientError(HearthError):
 
 class NoResponseError(TransientError):
     """No response came in time."""
+
+
+class UnreadableError(TransientError):
+    """The response is not of the API that was asked, such as a web page."""
 
 
 class ServerFaultError(TransientError):

@@ -34,7 +34,7 @@ _PARSED_BYTES = 64_000
 # The entries that httpx accepts in no_proxy: a name or an IPv4 address, with or without a port, or *.example.com.
 _PLAIN = re.compile(r"[\w.*-]+(:\d+)?(/\d+)?", re.ASCII)
 
-_unusable: dict[str, str] = {}
+unusable: dict[str, str] = {}
 
 Address = IPv4Address | IPv6Address
 
@@ -90,7 +90,7 @@ def check_environment() -> None:
     Raises:
         InputError: one cannot.
     """
-    _refuse(*_unusable)
+    _refuse(*unusable)
 
 
 def ssl_context(certificates: Path | None = None) -> ssl.SSLContext:
@@ -131,7 +131,7 @@ def is_loopback(host: str) -> bool:
 
 def _replace(name: str, value: str | None, trouble: str) -> None:
     if value is None:
-        _unusable[name.upper()] = trouble
+        unusable[name.upper()] = trouble
         del os.environ[name]
     else:
         os.environ[name] = value
@@ -139,8 +139,8 @@ def _replace(name: str, value: str | None, trouble: str) -> None:
 
 def _refuse(*names: str) -> None:
     for name in names:
-        if name in _unusable:
-            raise InputError(f"{name} {_unusable[name]}. Correct it, or unset it.")
+        if name in unusable:
+            raise InputError(f"{name} {unusable[name]}. Correct it, or unset it.")
 
 
 def _proxy(value: str) -> str | None:

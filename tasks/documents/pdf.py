@@ -10,7 +10,6 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from string import whitespace
 
 from tasks.core.errors import DocumentError, HostileError, IncompleteError, InputError, LimitError, PasswordError
 from tasks.core.flags import Flag, FlagName
@@ -24,9 +23,6 @@ from tasks.storage.files import StoragePath
 
 # Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
 _MARK_WINDOW = 1024
-# For text without outer blanks; more places for blanks would make its time quadratic in their number.
-_RANGE = re.compile(r"(\d{1,9})(?:\s*(-)\s*(\d{1,9})?)?", re.ASCII)
-_SHOWN = 100
 _OBJECT = re.compile(rb"\d+\s+\d+\s+obj\b")
 _LINEARIZED = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d{1,15})", re.DOTALL)
 
@@ -201,39 +197,3 @@ def is_cut_off(path: Path, size: int) -> bool:
             return True
         linearized = _LINEARIZED.search(data[:_MARK_WINDOW])
         return linearized is not None and int(linearized[1]) > size
-
-
-def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:
-    """Return the page numbers of a selection, counted from 1, ascending, each once.
-
-    Args:
-        selection: such as "3,7-9" or "10-"; None means all.
-        pages: number of pages of the document.
-
-    Raises:
-        InputError: the selection is invalid, or names a page that does not exist.
-    """
-    if not selection:
-        return tuple(range(1, pages + 1))
-    numbers: list[int] = []
-    # In order, so that overlapping ranges add each number once.
-    for first, last in sorted(_ranges(selection, pages)):
-        numbers.extend(range(max(first, numbers[-1] + 1 if numbers else 1), last + 1))
-    return tuple(numbers)
-
-
-def _ranges(selection: str, pages: int) -> Iterator[tuple[int, int]]:
-    for part in (entry.strip(whitespace) for entry in selection.split(",")):
-        match = _RANGE.fullmatch(part)
-        if match is None:
-            raise InputError(f"The page selection {_short(selection)!r} is invalid. Write it like 3,7-9 or 10-.")
-        first = int(match[1])
-        last = int(match[3]) if match[3] else pages if match[2] else first
-        if first > last or first < 1 or last > pages:
-            count = f"{pages} page{'s' if pages > 1 else ''}"
-            raise InputError(f"The page selection {_short(part)!r} is out of range: the document has {count}.")
-        yield first, last
-
-
-def _short(selection: str) -> str:
-    return selection if len(selection) <= _SHOWN else f"{selection[:_SHOWN]}..."

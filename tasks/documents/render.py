@@ -18,12 +18,12 @@ from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
-_DUST = 0.00002
+DUST = 0.00002
 # A page usually takes 0.01 to 0.1 s. Up to _MOST_SLOW pages that take longer than this do not block others.
-_SLOW_SECONDS = 2.0
+SLOW_SECONDS = 2.0
 _MOST_SLOW = 2
 # Pages of a document that may exceed time or memory, or crash the process: each may cost a minute.
-_MOST_LOST = 10
+MOST_LOST = 10
 _MEMORY = "memory"
 
 
@@ -65,7 +65,7 @@ class PageImage:
     @property
     def has_ink(self) -> bool:
         """Whether there is so much ink that an empty answer must be wrong."""
-        return self.ink > _DUST
+        return self.ink > DUST
 
 
 class Renderer:
@@ -83,7 +83,7 @@ class Renderer:
         self._limits = limits
         self._lost = 0
         self._pool = processes_here()
-        self._lock = asyncio.Semaphore(1)
+        self.process_lock = asyncio.Semaphore(1)
         self._slow = 0
         self._processes: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
@@ -129,9 +129,9 @@ class Renderer:
 
     async def _page(self, number: int) -> PageImage:
         async with self._process() as process:
-            if self._lost >= _MOST_LOST:
+            if self._lost >= MOST_LOST:
                 raise self._failed(
-                    f"{_MOST_LOST} pages of the document took too much already; no more are tried",
+                    f"{MOST_LOST} pages of the document took too much already; no more are tried",
                     FailureReason.HOSTILE,
                 )
             try:
@@ -159,7 +159,7 @@ class Renderer:
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[RenderProcess]:
         """Yield a process for one page. Pages take turns, but do not wait for a slow one."""
-        await self._lock.acquire()
+        await self.process_lock.acquire()
         process = self._idle.pop() if self._idle else self._pool.take()
         self._processes.add(process)
         slow = False
@@ -169,9 +169,9 @@ class Renderer:
             if self._slow < _MOST_SLOW:
                 slow = True
                 self._slow += 1
-                self._lock.release()
+                self.process_lock.release()
 
-        overdue = asyncio.get_running_loop().call_later(_SLOW_SECONDS, admit_others)
+        overdue = asyncio.get_running_loop().call_later(SLOW_SECONDS, admit_others)
         try:
             yield process
         finally:
@@ -182,7 +182,7 @@ class Renderer:
                 await process.end()
             else:
                 self._idle.append(process)
-                self._lock.release()
+                self.process_lock.release()
 
     @staticmethod
     def _failed(why: str, reason: str = FailureReason.RENDER) -> PageError:

@@ -30,7 +30,7 @@ from tasks.documents.wire import HEAD, LONGEST_MESSAGE, packed
 from tasks.settings.reading import LimitSettings
 
 # -P: the working directory may contain files named like modules. -B: the process writes nothing.
-_COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
+COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
 _START_SECONDS = 120.0
 # The signals that end a process after its processor time; see `confine.limit_processor`.
 _OUT_OF_TIME = {-signal.SIGPROF, -signal.SIGXCPU}
@@ -199,7 +199,7 @@ def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
     with theirs:
         try:
             process = subprocess.Popen(  # noqa: S603 - our own program
-                [*_COMMAND, str(theirs.fileno())],
+                [*COMMAND, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from tasks.documents.render_process import RenderProcess
 
-_MOST_DOCUMENTS = 50
+MOST_DOCUMENTS = 50
 _MOST_IDLE = 4
 
 
@@ -27,7 +27,7 @@ class RenderProcesses:
 
     async def give_back(self, process: RenderProcess) -> None:
         """Keep a process for the next document, unless it is unsound or has opened enough documents."""
-        keep = self._open and process.sound and process.documents < _MOST_DOCUMENTS and len(self._idle) < _MOST_IDLE
+        keep = self._open and process.sound and process.documents < MOST_DOCUMENTS and len(self._idle) < _MOST_IDLE
         if keep:
             self._idle.append(process)
         else:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
+from tasks.inference.limits import AnswerLimits
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 
 
@@ -66,7 +67,7 @@ class InferenceClient(Protocol):
         images: tuple[bytes, ...] = (),
         temperature: float = 0.0,
         *,
-        seconds: float | None = None,
+        limits: AnswerLimits | None = None,
     ) -> Answer:
         """Ask the model, and end the request when its text has got into a loop.
 
@@ -75,7 +76,7 @@ class InferenceClient(Protocol):
             prompt: what it is told.
             images: PNG files.
             temperature: 0 for the likeliest answer.
-            seconds: longest wait for the whole answer; the client's timeout if None.
+            limits: longest waits; the client's timeout for the whole answer if None.
 
         Returns:
             The answer, not `done` if it was broken off by either side.

@@ -11,11 +11,20 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
+from tasks.core.errors import (
+    FailureReason,
+    HearthError,
+    NoResponseError,
+    PageError,
+    ServerError,
+    TransientError,
+    UnreadableError,
+)
 from tasks.core.network import find_proxy, ssl_context
 from tasks.inference.detours import explain_failure, refuse_detours
 from tasks.inference.json_values import MOST_BYTES, json_values
 from tasks.inference.schema import Wire
+from tasks.inference.server_words import status_of
 
 W = TypeVar("W", bound=Wire)
 
@@ -168,17 +177,21 @@ class JsonConnection:
                 extensions=self._extensions,
             ) as response:
                 if response.is_error:
-                    raise self._error(response.status_code, await _read_error(response), response.headers)
+                    # A GET names no model that could be missing: it is the API that is.
+                    absent = method == "GET" and response.status_code == httpx.codes.NOT_FOUND
+                    words = "" if absent else await _read_error(response)
+                    raise self._error(response.status_code, words, response.headers)
                 chunks = response.aiter_bytes()
                 try:
                     objects = decode(chunks, most) if decode else json_values(chunks, most, each=each)
                     async with aclosing(objects) as values:
                         async for value in values:
-                            if value.get("error"):
-                                raise self._error(500, json.dumps(value))
+                            if (status := status_of(value)) is not None:
+                                absent = method == "GET" and status == httpx.codes.NOT_FOUND
+                                raise self._error(status, "" if absent else json.dumps(value))
                             yield value
                 except ValueError:
-                    raise TransientError(f"{self.url} answered something that is not {self.api}'s JSON.") from None
+                    raise UnreadableError(f"{self.url} answered something that is not {self.api}'s JSON.") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -197,7 +210,7 @@ class JsonConnection:
             return model.model_validate(value)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise TransientError(f"{self.url} answered without what {self.api} always sends: {fields}.") from None
+            raise UnreadableError(f"{self.url} answered without what {self.api} always sends: {fields}.") from None
 
     def _error(self, status: int, body: str, headers: httpx.Headers | None = None) -> HearthError:
         body = _HALF_CHARACTER.sub("?", body)  # no log and no file could hold it

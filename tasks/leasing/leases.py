@@ -47,7 +47,7 @@ class Records:
             machine,
             "SET leases.#token = :lease, stopped_at = :zero, forget_at = :forget ADD version :one",
             "closed_until <= :now",
-            {"lease": _lease_value(lease), "now": now, "one": 1, "zero": 0, "forget": int(now) + _FORGET_SECONDS},
+            {"lease": lease_value(lease), "now": now, "one": 1, "zero": 0, "forget": int(now) + _FORGET_SECONDS},
             {"#token": lease.token},
         )
 
@@ -123,7 +123,8 @@ class Records:
         await self._table.put_new(machine, {**counters, "leases": {"M": {}}, "forget_at": forget_at})
 
 
-def _lease_value(lease: Lease) -> dict[str, Any]:
+def lease_value(lease: Lease) -> dict[str, Any]:
+    """Return a lease as an attribute value of DynamoDB."""
     times = {"since": number(lease.since), "ends_at": number(lease.until)}
     return {"M": {"holder": string(lease.holder), "slots": number(lease.slots), **times}}
 

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections import deque
-from statistics import quantiles
 
 from tasks.core.events import Event, PagesStarted, Progress, StepDone
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate
 from tasks.reading.events import PageDone
 from tasks.results.page import PageResult, PageStatus
+from tasks.results.usage import Spread
 
 _LAST_PAGES = 100
 _RATE_SECONDS = 60
@@ -27,6 +27,7 @@ class PageMetrics:
         self._aggregate = aggregate
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=_LAST_PAGES)
+        self._firsts: deque[float] = deque(maxlen=_LAST_PAGES)
         self._seconds: deque[tuple[int, int, int]] = deque(maxlen=_RATE_SECONDS + 1)
         self._pages_from: float | None = None
         self.stage = ""
@@ -63,25 +64,30 @@ class PageMetrics:
             aggregate.add(names.PAGE_SECONDS, result.seconds)
         if result.status is PageStatus.READ:
             aggregate.add(names.QUEUE_SECONDS, result.timing.queue)
+        if result.first_seconds is not None:
+            aggregate.add(names.FIRST_TOKEN_SECONDS, result.first_seconds)
         with self._lock:
             self.done += 1
             self.failed += failed
             if result.attempts:
                 self._latencies.append(result.seconds)
+            if result.first_seconds is not None:
+                self._firsts.append(result.first_seconds)
             now = int(time.monotonic())
             if not self._seconds or self._seconds[-1][0] != now:
                 self._seconds.append((now, 0, 0))
             second, pages, tokens = self._seconds[-1]
             self._seconds[-1] = (second, pages + 1, tokens + result.tokens_out)
 
-    def latency(self) -> tuple[float, float] | None:
-        """Return the median and 95th percentile of the last hundred pages in seconds; None before the first."""
+    def latency(self) -> Spread | None:
+        """Return the seconds of the last hundred pages; None before the first."""
         with self._lock:
-            last = list(self._latencies)
-        if not last:
-            return None
-        cuts = quantiles(last, n=20, method="inclusive") if len(last) > 1 else last * 19
-        return cuts[9], cuts[18]
+            return Spread.of(self._latencies)
+
+    def first_token(self) -> Spread | None:
+        """Return the seconds to the first token of the last hundred pages; None before the first."""
+        with self._lock:
+            return Spread.of(self._firsts)
 
     def rates(self) -> tuple[float, float]:
         """Return pages a minute and tokens a second, over the last minute or since the first page started."""

@@ -50,6 +50,7 @@ class LiveRun(_Shared):
         started_at, at: when it started and when this was written, seconds since the epoch.
         asked, done, failed: pages that are to be read, were stored, and failed.
         p50, p95: latency of the last hundred pages, seconds; None before the first.
+        first_p50, first_p95: seconds to the first token of the last hundred pages; None before the first.
         usd: cost of its machines so far; of a machine that runs share, an equal part.
     """
 
@@ -69,6 +70,8 @@ class LiveRun(_Shared):
     tokens_a_second: float
     p50: float | None = None
     p95: float | None = None
+    first_p50: float | None = None
+    first_p95: float | None = None
     usd: float
     servers: tuple[LiveServer, ...] = ()
 

@@ -66,6 +66,10 @@ PAGE_SECONDS = Metric(
 QUEUE_SECONDS = Metric(
     "QueueSeconds", HISTOGRAM, "Seconds", "Part of PageSeconds in the server's queue (Ollama's durations).", "", _PAGE
 )
+FIRST_TOKEN_SECONDS = Metric(
+    *("FirstTokenSeconds", HISTOGRAM, "Seconds"),
+    *("From a page's last request to its first token: the server's queue, the image and the prompt.", "", _PAGE),
+)
 RETRIES = Metric("Retries", COUNTER, "Count", "Attempts that were repeated.", "reason", words=tuple(FailureReason))
 FAILURES = Metric("Failures", COUNTER, "Count", "Pages that failed for good.", "reason", words=tuple(FailureReason))
 TOKENS_IN = Metric("TokensIn", COUNTER, "Count", "Tokens of images and prompts.")
@@ -82,7 +86,7 @@ WARM_SECONDS = Metric(
 DOLLARS = Metric("Dollars", COUNTER, "None", "USD for machines of runs; runs that share a machine count equal parts.")
 
 OF_RUNS = (
-    *(PAGES, PAGE_SECONDS, QUEUE_SECONDS, RETRIES, FAILURES, TOKENS_IN, TOKENS_OUT),
+    *(PAGES, PAGE_SECONDS, QUEUE_SECONDS, FIRST_TOKEN_SECONDS, RETRIES, FAILURES, TOKENS_IN, TOKENS_OUT),
     *(IN_FLIGHT, SLOTS, SLOT_USE, WARM_SECONDS, DOLLARS),
 )
 """The metrics of runs."""

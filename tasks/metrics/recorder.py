@@ -47,7 +47,7 @@ class Recorder:
         self._file = LiveFile(settings.home)
         self._flush_seconds = settings.metrics.flush_seconds
         self._make_sinks = sinks
-        self._sinks: list[Sink] = []
+        self.sinks: list[Sink] = []
         self._warned: set[str] = set()
         self._seen_usd = self._usd = 0.0  # cost of its machines, and its part of it
         self._part = 1.0  # until the first sample of who else uses them
@@ -70,7 +70,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            self._sinks = list(self._make_sinks())
+            self.sinks = list(self._make_sinks())
         except HearthError as error:
             self._warn("the sinks of HEARTH_METRICS__*", str(error))
         flush_at = time.monotonic() + self._flush_seconds
@@ -105,7 +105,7 @@ class Recorder:
                 self._file.write(self._live_run(servers))
 
     def _live_run(self, servers: Sequence[LiveServer]) -> LiveRun:
-        counted, latency = self.hear, self.hear.latency()
+        counted, latency, first = self.hear, self.hear.latency(), self.hear.first_token()
         pages_a_minute, tokens_a_second = counted.rates()
         return LiveRun(
             name=self._identity.name,
@@ -122,22 +122,24 @@ class Recorder:
             failed=counted.failed,
             pages_a_minute=round(pages_a_minute, 1),
             tokens_a_second=round(tokens_a_second, 1),
-            p50=latency and round(latency[0], 3),
-            p95=latency and round(latency[1], 3),
+            p50=latency and latency.median,
+            p95=latency and latency.p95,
+            first_p50=first and first.median,
+            first_p95=first and first.p95,
             usd=round(self._usd, 6),
             servers=tuple(servers),
         )
 
     def _flush(self) -> None:
         snapshot = self._aggregate.snapshot()
-        for sink in list(self._sinks):
+        for sink in list(self.sinks):
             try:
                 sink.publish(snapshot)
             except HearthError as error:
                 # Warn once; the sink may be reachable again in the next minute.
                 self._warn(sink.name, str(error))
             except Exception as error:  # noqa: BLE001 - numbers must not end a run
-                self._sinks.remove(sink)
+                self.sinks.remove(sink)
                 self._warn(sink.name, f"{type(error).__name__}: {error}. No more are sent there.")
 
     def _warn(self, where: str, why: str) -> None:

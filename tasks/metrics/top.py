@@ -85,8 +85,10 @@ class View:
             "slots": sum(run.slots for run in runs),
             "pages_a_minute": round(sum(run.pages_a_minute for run in runs), 1),
             "tokens_a_second": round(sum(run.tokens_a_second for run in runs), 1),
-            "p50": max((run.p50 for run in runs if run.p50 is not None), default=None),
-            "p95": max((run.p95 for run in runs if run.p95 is not None), default=None),
+            **{
+                name: max((value for run in runs if (value := getattr(run, name)) is not None), default=None)
+                for name in ("p50", "p95", "first_p50", "first_p95")
+            },
             "usd": round(sum(run.usd for run in runs), 6),
             "machines_usd": round(sum(machine.status.usd or 0.0 for machine in self.machines), 6),
         }

@@ -3,12 +3,12 @@
 Written against Ollama v0.33 (server/routes.go, api/types.go). `tasks.ollama.errors` explains its errors.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from tasks.core.errors import NoResponseError, TransientError
+from tasks.core.errors import TransientError
 from tasks.inference.connection import JsonConnection
+from tasks.inference.limits import AnswerLimits, limited
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.ollama.errors import classify
 from tasks.ollama.schema import Loaded, Piece, Shown, Tags, load_body, page_body
@@ -76,11 +76,12 @@ class OllamaClient(JsonConnection):
         images: tuple[bytes, ...] = (),
         temperature: float = 0.0,
         *,
-        seconds: float | None = None,
+        limits: AnswerLimits | None = None,
     ) -> Answer:
         """Return the model's answer to PNG files. The request ends early when the text has entered a loop.
 
-        It waits `seconds` for the whole answer, or the client's timeout. The temperature is 0 for the likeliest answer.
+        `limits` are the longest waits; the client's timeout for the whole answer if None. The temperature is 0 for the
+        likeliest answer.
 
         Returns:
             The answer, not `done` if it was broken off by either side.
@@ -88,21 +89,18 @@ class OllamaClient(JsonConnection):
         Raises:
             PageError: the server refuses this very request (HTTP 400 or 413); another may succeed.
         """
-        seconds = self.timeout if seconds is None else seconds
+        limits = limits or AnswerLimits.within(self.timeout)
         body, most = page_body(request, prompt, images, temperature), most_bytes(request.num_predict)
         path = "/api/chat" if request.chat else "/api/generate"
         builder = AnswerBuilder()
-        try:
-            async with (
-                # Limits the whole answer: one that arrives drop by drop is never silent for long.
-                asyncio.timeout(seconds),
-                aclosing(self.objects("POST", path, body, seconds, most=most)) as lines,
-            ):
-                async for line in lines:
-                    if builder.add(self.parse(Piece, line), line):
-                        break
-        except TimeoutError:
-            raise NoResponseError(f"{self.url} did not answer in time.") from None
+        async with (
+            limited(self.url, limits) as heard,
+            aclosing(self.objects("POST", path, body, limits.longest_silence, most=most)) as lines,
+        ):
+            async for line in lines:
+                heard()
+                if builder.add(self.parse(Piece, line), line):
+                    break
         answer = builder.answer()
         if answer is None:
             raise TransientError(f"{self.url} broke its answer off.")

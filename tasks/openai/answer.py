@@ -5,11 +5,22 @@ from tasks.inference.answer_text import AnswerText
 from tasks.inference.schema import Answer
 from tasks.openai.schema import Choice, Piece
 
+_LENGTH = {"length", "max_tokens"}
+_TOOLS = {"tool_calls", "function_call"}
+_BROKEN = {"abort", "error", "cancelled"}
+"""Reasons beside OpenAI's, with which vLLM and SGLang end an answer in the middle."""
+
 
 class AnswerBuilder:
-    """Builds a page's answer from its pieces, and ends it when the text has entered a loop."""
+    """Builds a page's answer from its pieces, and ends it when the text has entered a loop.
 
-    def __init__(self) -> None:
+    Args:
+        num_predict: maximum tokens of the answer.
+    """
+
+    def __init__(self, num_predict: int) -> None:
+        self._num_predict = num_predict
+        self._ended = False
         self._text = AnswerText()
         self._reason = ""
         self._refusal = ""
@@ -27,7 +38,13 @@ class AnswerBuilder:
             self._facts |= {"prompt_eval_duration": prompt, "eval_duration": answer, "total_duration": total}
         for choice in piece.choices[:1]:
             self._add(choice)
-        return self._text.looped
+        self._ended = self._ended or piece.done
+        return self._text.looped or self._ended
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has said that the answer is complete; counts may be missing."""
+        return bool(self._reason) and self._reason not in _BROKEN
 
     def _add(self, choice: Choice) -> None:
         added = choice.added
@@ -37,15 +54,21 @@ class AnswerBuilder:
         self._text.add(added.content, thinking, last=bool(choice.finish_reason), logprobs=choice.logprobs)
 
     def answer(self) -> Answer | None:
-        """Return the answer; None if it was broken off without a cause of its own.
+        """Return the answer; None if it was broken off without a reason in its text.
 
         Raises:
-            PageError: the model, or what watches it, declined.
+            PageError: the model, or what watches it, declined, or it called a tool.
         """
         if self._reason == "content_filter" or self._refusal:
             raise PageError(FailureReason.DECLINED, "The server declined to answer for this page (its content filter).")
-        if not self._reason and not self._text.looped:
+        if self._reason in _TOOLS:
+            raise PageError(FailureReason.REFUSED, "The model called a tool, of which it has none, instead of reading.")
+        fields = {"eval_count": self._text.pieces, **self._facts, **self._text.fields()}
+        if self._text.looped and not self._reason:
+            return Answer(**fields, done=False)
+        # Some servers end a stream by its mark alone (https://github.com/sgl-project/sglang/issues/4550). Without a
+        # text it is an error that was not sent (https://github.com/vllm-project/vllm/pull/40986).
+        if self._reason in _BROKEN or not (self._reason or (self._ended and fields["response"])):
             return None
-        reason = "length" if self._reason == "length" else "stop" if self._reason else ""
-        counts = {"eval_count": self._text.pieces, **self._facts}
-        return Answer(**self._text.fields(), done=bool(self._reason), done_reason=reason, **counts)
+        cut = self._reason in _LENGTH or (not self._reason and fields["eval_count"] >= self._num_predict)
+        return Answer(**fields, done=True, done_reason="length" if cut else "stop")

@@ -5,10 +5,10 @@ LM Studio and SGLang. What the API does not have is answered as far as it can be
 pulled), they are loaded, and no digest is known, so that one is made of what the server says of the model.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from tasks.core.errors import (
     HearthError,
     ModelError,
-    NoResponseError,
     NotOfferedError,
     PageError,
     ServerError,
     TransientError,
 )
 from tasks.inference.connection import JsonConnection
+from tasks.inference.limits import AnswerLimits, limited
 from tasks.inference.names import find_model
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.openai.answer import AnswerBuilder
@@ -32,6 +32,8 @@ from tasks.openai.schema import Kind, ListedModel, ModelList, Piece, Props
 from tasks.openai.stream import sse_values
 
 _API = "/v1"
+_MOST_OFFERED = 10
+"""Models that a message lists, those with the most similar names."""
 
 
 class OpenAIClient(JsonConnection):
@@ -96,7 +98,10 @@ class OpenAIClient(JsonConnection):
         Raises:
             NotOfferedError: always.
         """
-        offered = ", ".join(listed.name for listed in await self._listed()) or "none"
+        names = [listed.name for listed in await self._listed()]
+        offered = ", ".join(get_close_matches(model, names, _MOST_OFFERED, cutoff=0.0)) or "none"
+        if len(names) > _MOST_OFFERED:
+            offered = f"{offered}, and {len(names) - _MOST_OFFERED} more"
         raise NotOfferedError(
             f"{self.url} does not offer the model {model!r}, and its API cannot download models. "
             f"Choose one of its own with --model: {offered}."
@@ -110,7 +115,12 @@ class OpenAIClient(JsonConnection):
             ModelError: it cannot be loaded.
         """
         try:
-            await self.json("POST", f"{self._root}/chat/completions", load_body(await self._as_listed(request)))
+            body = load_body(await self._as_listed(request))
+            async with aclosing(
+                self.objects("POST", f"{self._root}/chat/completions", body, decode=sse_values)
+            ) as pieces:
+                async for _ in pieces:
+                    pass
         except PageError as error:
             raise ModelError(str(error)) from None
 
@@ -126,26 +136,27 @@ class OpenAIClient(JsonConnection):
         images: tuple[bytes, ...] = (),
         temperature: float = 0.0,
         *,
-        seconds: float | None = None,
+        limits: AnswerLimits | None = None,
     ) -> Answer:
         """Ask the model, and end the request when its text has got into a loop; see `OllamaClient.generate`."""
-        seconds = self.timeout if seconds is None else seconds
+        limits = limits or AnswerLimits.within(self.timeout)
         request = await self._as_listed(request)
         body = page_body(self._kind or Kind.UNKNOWN, request, prompt, images, temperature)
-        builder = AnswerBuilder()
+        builder = AnswerBuilder(request.num_predict)
         most = most_bytes(request.num_predict)
+        path, silence = f"{self._root}/chat/completions", limits.longest_silence
         try:
             async with (
-                asyncio.timeout(seconds),
-                aclosing(
-                    self.objects("POST", f"{self._root}/chat/completions", body, seconds, most=most, decode=sse_values)
-                ) as pieces,
+                limited(self.url, limits) as heard,
+                aclosing(self.objects("POST", path, body, silence, most=most, decode=sse_values)) as pieces,
             ):
                 async for piece in pieces:
+                    heard()
                     if builder.add(self.parse(Piece, piece)):
                         break
-        except TimeoutError:
-            raise NoResponseError(f"{self.url} did not answer in time.") from None
+        except TransientError:
+            if not builder.complete:  # else only its counts can be missing
+                raise
         answer = builder.answer()
         if answer is None:
             raise TransientError(f"{self.url} broke its answer off.")

@@ -23,6 +23,8 @@ _TOO_LONG = re.compile(
     r"maximum (?:context|model) length (?:is|of) \d+|"
     r"longer than the (?:maximum )?(?:model'?s? )?(?:context|model) length"
 )
+_NO_MODEL = ("no models loaded",)
+"""LM Studio's, under 400 (https://github.com/lmstudio-ai/lms/issues/107)."""
 _NO_IMAGES = ("does not support image", "not a multimodal", "image input is not supported", "at most 0 image")
 
 
@@ -57,7 +59,7 @@ def _of_request(url: str, status: int, words: str) -> HearthError:
         return PageError(
             FailureReason.REFUSED, f"The page does not fit into the model's context: {words}. {remedy}", final=True
         )
-    if status == 404:
+    if status == 404 or any(text in lower for text in _NO_MODEL):
         return ModelError(words)
     if status in {400, 413, 422}:
         return PageError(FailureReason.REFUSED, f"The server refuses the request: {words}.", final=True)

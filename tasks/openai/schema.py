@@ -19,8 +19,27 @@ def _objects(value: object) -> list[Any]:
 
 
 Mapping = Annotated[dict[str, Any], BeforeValidator(_mapping)]
-Text = Annotated[InstanceOf[str], BeforeValidator(lambda value: value if isinstance(value, str) else "")]
-"""It may end in half a character."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    parts = (part.get("text") for part in _objects(value))
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+Text = Annotated[InstanceOf[str], BeforeValidator(_text)]
+"""A text, or the texts of a list of parts; it may end in half a character."""
+
+
+def _milliseconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < _MOST_MILLISECONDS else 0.0
+
+
+_MOST_MILLISECONDS = 1e12
+Milliseconds = Annotated[float, BeforeValidator(_milliseconds)]
+_Absent = BeforeValidator(lambda value: value if isinstance(value, dict) else None)
+"""A field of another kind counts as not sent."""
 
 
 class Kind(StrEnum):
@@ -94,8 +113,8 @@ def _logprobs(value: object) -> tuple[float, ...]:
 class Choice(Wire):
     """One answer of a piece; Hearth asks for one."""
 
-    delta: Delta = Delta()
-    message: Delta | None = None
+    delta: Annotated[Delta, BeforeValidator(_mapping)] = Delta()
+    message: Annotated[Delta | None, _Absent] = None
     finish_reason: Word = ""
     logprobs: Annotated[tuple[float, ...], BeforeValidator(_logprobs)] = ()
 
@@ -115,16 +134,17 @@ class Usage(Wire):
 class Timings(Wire):
     """How long llama-server worked, in milliseconds; other servers do not tell."""
 
-    prompt_ms: float = 0.0
-    predicted_ms: float = 0.0
+    prompt_ms: Milliseconds = 0.0
+    predicted_ms: Milliseconds = 0.0
 
 
 class Piece(Wire):
-    """An event of an answer that is streamed, or all of one that is not."""
+    """An event of an answer that is streamed, or all of one that is not; `done` for the mark of a stream's end."""
 
     choices: Annotated[tuple[Choice, ...], BeforeValidator(_objects)] = ()
-    usage: Usage | None = None
-    timings: Timings | None = None
+    usage: Annotated[Usage | None, _Absent] = None
+    timings: Annotated[Timings | None, _Absent] = None
+    done: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
 
 
 class Props(Wire):

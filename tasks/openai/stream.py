@@ -7,13 +7,15 @@ from typing import Any
 from tasks.core.errors import FailureReason, PageError
 
 _END = "[DONE]"
+_DONE: dict[str, Any] = {"done": True}
 
 
 async def sse_values(chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[dict[str, Any]]:
     """Yield the JSON objects of an answer, each as soon as it is complete.
 
     A server that does not stream answers one JSON object instead, which is yielded as it is. Comments and other fields
-    of events are skipped (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+    of events are skipped (https://html.spec.whatwg.org/multipage/server-sent-events.html). The mark of the end, [DONE],
+    is yielded as {"done": true}, and nothing after it is read.
 
     Args:
         chunks: of the body.
@@ -25,43 +27,49 @@ async def sse_values(chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[
     """
     data: list[str] = []
     whole: list[str] = []
-    ended = False
+    streamed = False
     async for line in _lines(chunks, most):
-        text = line.rstrip("\r")
+        text = line.rstrip("\r").removeprefix("\ufeff")
         if not text:
             if data:
-                value = "\n".join(data)
+                value = _object("\n".join(data))
+                yield value
+                if value is _DONE:
+                    return
                 data = []
-                if value.strip() == _END:
-                    ended = True
-                else:
-                    yield _object(value)
         elif text.startswith("data:"):
+            streamed = True
             data.append(text[5:].removeprefix(" "))
-        elif not text.startswith((":", "event:", "id:", "retry:")):
+        elif not streamed and not text.startswith((":", "event:", "id:", "retry:")):
             whole.append(text)
-    if data and "\n".join(data).strip() != _END:  # the empty line that ends an event was left out
+    if data:  # the empty line that ends an event was left out
         yield _object("\n".join(data))
-    elif whole and not ended:
+    elif whole and not streamed:
         yield _object("\n".join(whole))
 
 
 async def _lines(chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[str]:
     """Yield the lines of a body as they end."""
-    rest = b""
+    parts: list[bytes] = []
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > most:
             raise PageError(FailureReason.REFUSED, f"The server's answer is longer than {most / 1e6:.0f} MB.")
-        *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
+        parts.append(chunk)
+        if b"\n" not in chunk:  # joined once: a long line may come in many chunks
+            continue
+        *lines, rest = b"".join(parts).split(b"\n")
+        parts = [rest]
         for line in lines:
             yield line.decode(errors="replace")
-    if rest:
+    if rest := b"".join(parts):
         yield rest.decode(errors="replace")
 
 
 def _object(text: str) -> dict[str, Any]:
+    if text.strip() == _END:
+        return _DONE
     try:
         decoded = json.loads(text)
     except RecursionError:

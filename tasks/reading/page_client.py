@@ -95,7 +95,7 @@ class PageClient:
         try:  # it has lost the model, or it refuses one page with the same message
             await server.client.load(replace(self._request, thinks=server.thinks))
         except ModelError:
-            problem = f"The server stopped reading at page {number}: {refusal}. The pages stored so far stand."
+            problem = f"The server stopped reading at page {number}: {refusal}. The pages stored so far are kept."
             self._servers.fail(server, ModelError(problem))
             return None
         raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {refusal}.")
@@ -120,7 +120,7 @@ class PageClient:
                 problem = f"{error} It failed at this page alone."
                 raise PageError(FailureReason.UNANSWERED, problem, final=True) from None
         problem = f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read."
-        remedy = "The pages stored so far stand: run again when the server is well."
+        remedy = "The pages stored so far are kept: run again when the server is well."
         self._servers.fail(server, ServerError(problem, remedy))
 
     async def _first_answer(

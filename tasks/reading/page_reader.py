@@ -157,6 +157,7 @@ class PageReader:
             tokens_in=answer.prompt_eval_count if answer else 0,
             tokens_out=answer.eval_count if answer else 0,
             confidence=answer.confidence if answer else None,
+            first_seconds=None if answer is None or answer.first_seconds is None else round(answer.first_seconds, 3),
             **({"timing": answer.timing} if answer else {}),
             attempts=attempts,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),

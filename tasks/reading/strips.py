@@ -43,7 +43,8 @@ class StripReader:
         text, sure = stitched(texts, page.strips)
         last = readings[-1]
         sums = {name: sum(getattr(reading.answer, name) for reading in readings) for name in _COUNTS}
-        answer = last.answer.model_copy(update={"response": text, **sums})
+        first = readings[0].answer.first_seconds
+        answer = last.answer.model_copy(update={"response": text, "first_seconds": first, **sums})
         flags = dict.fromkeys(flag for reading in readings for flag in reading.flags)
         return Reading(answer, last.digest, (*flags, *(() if sure else (SEAM,))))
 

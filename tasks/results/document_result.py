@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any, overload
 
 from pydantic import BaseModel, ConfigDict
@@ -12,10 +11,11 @@ from pydantic import BaseModel, ConfigDict
 from tasks.core.errors import StorageError
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document, Plan, ReadOptions, page_identity
+from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
-from tasks.results.usage import EndpointRecord
+from tasks.results.usage import EndpointRecord, Spread
 from tasks.storage.files import StoragePath
 
 
@@ -51,6 +51,7 @@ class DocumentResult(Result):
         cost_usd: cost of the machines, as far as their prices are known.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
+        first_token: seconds from the request to the first token, of the pages that the run read; None if it read none.
     """
 
     status: RunStatus
@@ -71,6 +72,7 @@ class DocumentResult(Result):
     cost_usd: float = 0.0
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
+    first_token: Spread | None = None
     flags: tuple[Flag, ...] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -105,7 +107,7 @@ class DocumentResult(Result):
         return cls(
             **{name: getattr(manifest, name) for name in shared},
             **{name: place for name, place in _places(manifest.output, manifest.status).items() if name not in shared},
-            numbers=_ranges(entry.page for entry in pages),
+            numbers=format_ranges(entry.page for entry in pages),
             counts=PageCounts(
                 pages=len(pages),
                 read=pages.read,
@@ -165,7 +167,7 @@ class Pages(Sequence[PageResult]):
 
     def __init__(self, result: DocumentResult) -> None:
         self._result = result
-        self._numbers = _expanded(result.numbers)
+        self._numbers = parse_ranges(result.numbers)
         self._store = ResultStore(result.output)
 
     def __len__(self) -> int:
@@ -205,14 +207,3 @@ def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
         "manifest_path": store.manifest_path,
         "pages_path": store.pages_path,
     }
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Return page numbers as ranges, such as 1-7,9."""
-    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-
-
-def _expanded(ranges: str) -> Sequence[int]:
-    bounds = [part.partition("-") for part in ranges.split(",") if part]
-    return [number for first, _, last in bounds for number in range(int(first), int(last or first) + 1)]

@@ -19,7 +19,7 @@ from pydantic import Field
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document, Frozen, ReadOptions
 from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
-from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord
+from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord, Spread
 from tasks.storage.files import StoragePath, files_at
 
 # At the end of manifest.json, the pages stand between these lines, one a line.
@@ -122,6 +122,7 @@ class Manifest(Frozen):
         warm_seconds: from the request for a server to the first page's start.
         read_seconds: from the first page's start to the last page's end.
         page_seconds: seconds in slots of the pages that this run read, added up.
+        first_token: seconds from the request to the first token, of the pages that this run read; None if it read none.
         machines: machines that were paid for, in the order in which they were taken.
         cost_usd: cost of these machines, as far as their prices are known; 0 for the backends of this machine and for
             servers that others pay for.
@@ -144,6 +145,7 @@ class Manifest(Frozen):
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
     page_seconds: float = 0.0
+    first_token: Spread | None = Field(None, exclude_if=operator.not_)
     machines: tuple[MachineRecord, ...] = ()
     cost_usd: float = 0.0
     shares: CostShares | None = None
@@ -186,6 +188,7 @@ class Manifest(Frozen):
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),
             "read_seconds": round(self.read_seconds, 3),
+            "first_token_seconds": self.first_token.model_dump() if self.first_token else None,
             "pages_per_minute": round(self.read_now / minutes, 1) if minutes else 0.0,
             "tokens_in": self.pages.tokens_in,
             "tokens_out": self.pages.tokens_out,

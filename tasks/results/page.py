@@ -47,6 +47,7 @@ class PageEntry(Frozen):
         seconds: seconds of all attempts, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
+        first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
     """
 
     page: int
@@ -60,6 +61,7 @@ class PageEntry(Frozen):
     tokens_out: int = 0
     # Left out if unknown or empty, so that versions without it can read all other pages.
     confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
 
     @property

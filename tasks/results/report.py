@@ -17,6 +17,7 @@ from tasks.core.jobs import Frozen
 from tasks.core.paths import format_path, parse_path
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
+from tasks.results.usage import Spread
 from tasks.storage.files import StoragePath, files_at
 from tasks.text.markdown import link, table
 
@@ -110,6 +111,8 @@ class Report(Frozen):
         minutes: from its start to its end.
         usd: cost of the machines while it held them.
         stopped: why pages are left; empty if none are.
+        first_token: seconds from a page's request to its first token; None if nothing was read, or if it was read in
+            parts.
         insight: where time and money went; empty if nothing was read.
     """
 
@@ -118,6 +121,7 @@ class Report(Frozen):
     usd: float
     rows: tuple[Row, ...]
     stopped: str = ""
+    first_token: Spread | None = Field(None, exclude_if=operator.not_)
     insight: str = ""
 
     @property
@@ -152,6 +156,7 @@ class Report(Frozen):
             "documents": f"{len(self.rows)}: {documents}" if self.rows else "0",
             "pages read": f"{self.pages}, {self.failed} failed" + (f", {self.flagged} flagged" if self.flagged else ""),
             "minutes": f"{self.minutes:.1f}",
+            **({"first token": str(self.first_token)} if self.first_token else {}),
             "USD": f"{self.usd:.4f}",
             "USD a thousand pages": "-" if rate is None else f"{rate:.2f}",
             **({"left for the next run": self.stopped} if self.stopped else {}),

@@ -1,10 +1,30 @@
 """What a run used and measured, as its manifest stores it: servers, machines, costs, figures and advice."""
 
-from typing import Literal
+from collections.abc import Collection
+from statistics import quantiles
+from typing import Literal, Self
 
 from pydantic import Field
 
 from tasks.core.jobs import BackendName, Frozen
+
+
+class Spread(Frozen):
+    """Where most of some values lie: their median and their 95th percentile."""
+
+    median: float
+    p95: float
+
+    @classmethod
+    def of(cls, values: Collection[float]) -> Self | None:
+        """Return the spread of values; None if there are none."""
+        if not values:
+            return None
+        cuts = quantiles(values, n=20, method="inclusive") if len(values) > 1 else [*values] * 19
+        return cls(median=round(cuts[9], 3), p95=round(cuts[18], 3))
+
+    def __str__(self) -> str:
+        return f"median {self.median:.2f} s, 95th percentile {self.p95:.2f} s"
 
 
 class EndpointRecord(Frozen):

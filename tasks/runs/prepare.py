@@ -10,8 +10,9 @@ from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.core.options import Options
+from tasks.core.page_ranges import select_pages
 from tasks.core.paths import parse_path
-from tasks.documents.pdf import inspect_document, password_from, select_pages
+from tasks.documents.pdf import inspect_document, password_from
 from tasks.inference.api import Api
 from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call

@@ -120,6 +120,7 @@ class RunRecorder:
                 update = {
                     "read_now": 0,
                     **nothing,
+                    "first_token": None,
                     "machines": (),
                     "shares": None,
                     "insight": None,
@@ -147,6 +148,7 @@ class RunRecorder:
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
             read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
             page_seconds=round(figures.page_seconds, 3),
+            first_token=self._stats.first_token(),
             machines=tuple(self._machines),
             cost_usd=round(usd, 6),
             shares=self._shares(usd, figures) if self._machines else None,

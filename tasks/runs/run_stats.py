@@ -1,13 +1,16 @@
 """Measure a run, or a batch, while it goes on: the figures of `tasks.runs.advice`."""
 
+from __future__ import annotations
+
 import time
+from array import array
 from dataclasses import dataclass, field
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.backends.registry import BACKENDS
 from tasks.core.events import Event, PagesStarted
 from tasks.reading.events import PageDone
-from tasks.results.usage import Figures
+from tasks.results.usage import Figures, Spread
 from tasks.serving.warmup import Warmth
 
 
@@ -36,6 +39,7 @@ class RunStats:
     _page_seconds: float = 0.0
     _again_seconds: float = 0.0
     _image_seconds: float = 0.0
+    _first_seconds: array[float] = field(default_factory=lambda: array("d"))
     _machines: list[tuple[MachineFacts, float, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,12 @@ class RunStats:
                 self._page_seconds += result.seconds
                 self._again_seconds += sum(each.seconds for each in result.attempts if each.reason is not None)
                 self._image_seconds += result.timing.prompt_eval
+                if result.first_seconds is not None:
+                    self._first_seconds.append(result.first_seconds)
+
+    def first_token(self) -> Spread | None:
+        """Return the seconds from a page's request to its first token; None before the first page."""
+        return Spread.of(self._first_seconds)
 
     def figures(self) -> Figures:
         """Return what was measured."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError
+from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError, UnreadableError
 from tasks.inference.api import Api
 from tasks.inference.client import InferenceClient
 from tasks.inference.names import find_model
@@ -89,7 +89,7 @@ class DetectingClient:
                 await self._ollama.version()
                 self._found = self._ollama
             except HearthError as error:
-                if isinstance(error, TransientError) and not isinstance(error, ServerFaultError):
+                if isinstance(error, TransientError) and not isinstance(error, ServerFaultError | UnreadableError):
                     raise
                 await self._try_openai(error)
                 self._found = self._openai

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
+from tasks.inference.limits import AnswerLimits
 from tasks.inference.schema import Answer
 from tasks.settings.reading import ReadSettings
 
@@ -42,14 +43,13 @@ class Served:
 
 
 class LatencyTracker:
-    """The page times of one server in one run, whose responses have `num_predict` tokens at most.
-
-    `most_seconds` is the longest timeout.
-    """
+    """The page times of one server in one run, whose responses have `num_predict` tokens at most."""
 
     def __init__(self, settings: ReadSettings, num_predict: int) -> None:
-        self.most_seconds = settings.timeout_seconds
-        self._least_seconds = min(settings.timeout_least_seconds, settings.timeout_seconds)
+        self._most_seconds = settings.first_seconds
+        self._least_seconds = min(settings.timeout_least_seconds, settings.first_seconds)
+        self._silence_seconds = settings.silence_seconds
+        self._whole_seconds = settings.timeout_seconds
         self._num_predict = num_predict
         self._served: deque[Served] = deque(maxlen=_REMEMBERED)
         self._window: list[Served] = []
@@ -83,16 +83,24 @@ class LatencyTracker:
         # The usual tokens beside the page's own: neither an empty page nor one of five times the text looks slow.
         return median(page.worked / (page.tokens + self._usual_tokens) for page in pages)
 
+    def limits(self, stretch: float = 1.0) -> AnswerLimits:
+        """Return the longest waits for a response, which begins within `stretch` times the usual time."""
+        first = min(self._most_seconds, stretch * self._first)
+        return AnswerLimits(first, self._silence_seconds, self._whole_seconds)
+
     @property
-    def timeout(self) -> float:
-        """Longest wait for a response, seconds: twice what the longest page could take, within the settings' bounds."""
+    def _first(self) -> float:
+        """Seconds until a response begins: twice what the longest page could take, within the settings' bounds.
+
+        A server that does not stream sends the whole response at once.
+        """
         if len(self._served) < _ENOUGH:
-            return self.most_seconds
+            return self._most_seconds
         token_seconds = median(page.writing / page.tokens if page.tokens else 0.0 for page in self._served)
         beside = max(page.seconds - page.writing for page in self._served)
         slowest = max(page.seconds for page in self._served)
         longest = max(slowest, beside + self._num_predict * token_seconds)
-        return min(self.most_seconds, max(self._least_seconds, _MARGIN * longest))
+        return min(self._most_seconds, max(self._least_seconds, _MARGIN * longest))
 
     @property
     def straggler_seconds(self) -> float | None:

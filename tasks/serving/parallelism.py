@@ -25,7 +25,7 @@ SERIAL_FAMILIES = frozenset(
 _EDGE = 0.15
 """Part of a request that is left out at each end: by a clock's error, consecutive requests seem to overlap."""
 _PROBE_TOKENS = 16
-_LINES = (1, 4, 12)
+PROBE_LINES = (1, 4, 12)
 """Lines of text on a probe's image: more if the server reads fewer too fast for other probes to arrive meanwhile."""
 _LONG_SECONDS = 0.1
 """A probe that takes this long overlaps with others, even if they arrive late."""
@@ -111,7 +111,7 @@ class _Prober:
 
     async def alone(self) -> None:
         """Choose a probe that takes long enough."""
-        for lines in _LINES:
+        for lines in PROBE_LINES:
             self._image = probe_image(lines)
             # The quicker of two: a first request may prepare what later ones find ready.
             self.seconds, answer = min([await self._probe() for _ in range(2)], key=lambda probe: probe[0])

@@ -48,7 +48,7 @@ class Server:
     async def generate(
         self, request: GenerateRequest, prompt: str, image: bytes, temperature: float, stretch: float
     ) -> Answer:
-        """Have the model read a page, in a slot that was taken, and wait `stretch` times the usual timeout.
+        """Have the model read a page, in a slot that was taken, and wait `stretch` times the usual time.
 
         Raises:
             TransientError: it cannot answer at present.
@@ -57,9 +57,8 @@ class Server:
             MachineLostError: its machine went away meanwhile.
         """
         began, started = self.share.now(), time.perf_counter()
-        seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         request = replace(request, thinks=self.thinks)
-        call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
+        call = self.client.generate(request, prompt, (image,), temperature, limits=self.pace.limits(stretch))
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
         if answer.done:  # a response that was cut off has no durations, and is judged with the page

@@ -18,6 +18,9 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 """The first 12 or more hexadecimal digits of a model's digest."""
 
 
+_FIRST_TOKEN_SECONDS = 300.0
+
+
 class ReadSettings(Frozen):
     """The requests for a page."""
 
@@ -31,16 +34,40 @@ class ReadSettings(Frozen):
         None, description="Directory of your own profiles of models, *.toml; see `hearth models`."
     )
     attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page; the first has temperature 0.")
-    timeout_seconds: float = Field(300, gt=0, description="Maximum time to wait for one response, seconds.")
+    timeout_seconds: float = Field(
+        1800, gt=0, description="Maximum time for one response, from the request to its last token, seconds."
+    )
+    first_token_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Maximum time until a response begins (queue, image and prompt), seconds. If unset: "
+        "`timeout_seconds` if that is set, else 300.",
+    )
     timeout_least_seconds: float = Field(
         30,
         gt=0,
-        description="Minimum of this time, seconds. Between the two, it is twice the time that the longest response "
-        "(`num_predict` tokens) would take at the speed of the pages before.",
+        description="Minimum of `first_token_seconds`, seconds. Between the two, it is twice the time that the longest "
+        "response (`num_predict` tokens) would take at the speed of the pages before.",
+    )
+    silence_seconds: float = Field(
+        120,
+        gt=0,
+        description="Maximum time between two tokens of a response, seconds. Comments that only keep the connection "
+        "open do not count.",
     )
     retry_seconds: float = Field(
         60, ge=0, description="Time for which transient errors of a request are retried, seconds."
     )
+
+    @property
+    def first_seconds(self) -> float:
+        """Maximum time until a response begins, seconds.
+
+        Before `first_token_seconds` existed, `timeout_seconds` was the only limit: where it is set, it stays in force.
+        """
+        if self.first_token_seconds is not None:
+            return self.first_token_seconds
+        return self.timeout_seconds if "timeout_seconds" in self.model_fields_set else _FIRST_TOKEN_SECONDS
 
 
 class LimitSettings(Frozen):

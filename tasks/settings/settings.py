@@ -165,18 +165,23 @@ def load_settings() -> Settings:
             raise InputError(f"The setting {variable} is wrong: it is not valid UTF-8. Correct it in the environment.")
     try:
         settings = Settings()
-    except (SettingsError, RuntimeError) as error:
-        raise InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = _PREFIX + "__".join(str(part) for part in first["loc"]).upper()
-        if first["type"] == "extra_forbidden":
-            raise _unknown(name) from None
-        why = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"The setting {name} is wrong: {why}. Correct it in the environment or in .env.") from None
+    except (SettingsError, RuntimeError, ValidationError) as error:
+        raise wrong_setting(error, _PREFIX) from None
     if settings.shared.value != os.environ.get(SHARED, Sharing.NO):
         os.environ[SHARED] = settings.shared.value  # for all code that stores files, also in child processes
     return settings
+
+
+def wrong_setting(error: SettingsError | RuntimeError | ValidationError, prefix: str) -> InputError:
+    """Return the error for a wrong setting; the message names the variable, which begins with a prefix."""
+    if not isinstance(error, ValidationError):
+        return InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.")
+    first = error.errors(include_input=False)[0]
+    name = prefix + "__".join(str(part) for part in first["loc"]).upper()
+    if first["type"] == "extra_forbidden":
+        return _unknown(name)
+    why = first["msg"].removeprefix("Value error, ")
+    return InputError(f"The setting {name} is wrong: {why}. Correct it in the environment or in .env.")
 
 
 def _is_invalid_text(variable: str) -> bool:

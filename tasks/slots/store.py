@@ -66,8 +66,8 @@ class FileStore:
     def __init__(self, path: Path, server: str = "") -> None:
         self.server = server
         self._clock = MachineClock(path.parent)
-        self._path = path
-        self._lock = path.with_suffix(".lock")
+        self.path = path
+        self.lock_path = path.with_suffix(".lock")
 
     @classmethod
     def of(cls, home: Path, url: str, server: str = "") -> FileStore:
@@ -83,7 +83,7 @@ class FileStore:
     def stamp(self) -> object:
         """See `LedgerStore`."""
         try:
-            stat = self._path.stat()
+            stat = self.path.stat()
         except OSError:
             return None
         return stat.st_ino, stat.st_mtime_ns
@@ -99,36 +99,36 @@ class FileStore:
                     self._write(after)
                 return after
         except PermissionError as error:
-            raise StorageError(access_message(Path(error.filename or self._lock))) from None
+            raise StorageError(access_message(Path(error.filename or self.lock_path))) from None
         except OSError as error:
             raise StorageError(
-                f"{self._path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
+                f"{self.path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
                 "Make room, or set HEARTH_HOME to another place."
             ) from None
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        make_directory(self._path.parent)
+        make_directory(self.path.parent)
         try:
             async with asyncio.timeout(_LOCK_SECONDS):
-                while (lock := try_exclusive(self._lock)) is None:  # noqa: ASYNC110 - no event tells when it is free
+                while (lock := try_exclusive(self.lock_path)) is None:  # noqa: ASYNC110 - no event tells when it is free
                     await asyncio.sleep(_LOCK_POLL_SECONDS)
         except TimeoutError:
-            who = foreign_holder(self._lock) or "a process that does not go on"
-            raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
+            who = foreign_holder(self.lock_path) or "a process that does not go on"
+            raise StorageError(f"{self.lock_path} is held by {who}. End it, and run again.") from None
         with lock:
             yield
 
     def _read(self) -> Ledger:
         try:
-            return Ledger.read(self._path.read_bytes())
+            return Ledger.read(self.path.read_bytes())
         except FileNotFoundError:
             return Ledger()
 
     def _write(self, ledger: Ledger) -> None:
-        temporary = self._path.with_suffix(".tmp")
+        temporary = self.path.with_suffix(".tmp")
         write_text(temporary, ledger.model_dump_json())
-        temporary.replace(self._path)
+        temporary.replace(self.path)
 
 
 def _address(host: str) -> str:

@@ -43,6 +43,7 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "page": result.page,
         "status": result.status.value,
         "seconds": round(result.seconds, 2),
+        "first token": "" if result.first_seconds is None else round(result.first_seconds, 2),
         "tokens in": result.tokens_in,
         "tokens out": result.tokens_out,
         "confidence": "" if result.confidence is None else round(result.confidence, 2),
@@ -78,6 +79,7 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         f"{flagged(manifest.pages.flagged)}; {manifest.read_now} of them by this run",
         "time": f"{format_duration(manifest.warm_seconds)} to get warm, "
         f"{format_duration(manifest.read_seconds)} reading, {figures['pages_per_minute']:g} pages a minute",
+        **({"first token": str(manifest.first_token)} if manifest.first_token else {}),
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
         "cost": _cost(manifest),
         "model": f"{manifest.model}, {manifest.digest[:12]}",

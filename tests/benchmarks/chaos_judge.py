@@ -12,7 +12,7 @@ from tests.benchmarks.chaos_runs import Reading
 from tests.faults import judge
 from tests.faults.wire_faults import Call
 
-_GOING_S = 30.0
+GOING_S = 30.0
 
 
 def wrong_with(reading: Reading, output: Path, calls: list[Call]) -> list[str]:
@@ -50,7 +50,7 @@ def _of_a_page(number: int, calls: list[Call], reading: Reading, attempts: int) 
 
 def left_over(home: Path) -> Iterator[str]:
     """Processes that belong to the runs' home and are still there after a while."""
-    deadline = time.monotonic() + _GOING_S
+    deadline = time.monotonic() + GOING_S
     while (found := list(_of(home))) and time.monotonic() < deadline:
         time.sleep(0.2)
     for process in found:

@@ -121,7 +121,7 @@ def _lose(fate: Fate, found: Machines, process: subprocess.Popen[str]) -> None:
 
 
 def _begun(machine: Machine) -> Iterator[tuple[Page, float]]:
-    log = machine._directory / "images.log"
+    log = machine.directory / "images.log"
     for line in log.read_text().splitlines() if log.exists() else ():
         identifier, number, at = line.split()
         yield Page(int(identifier), int(number)), float(at)

@@ -88,7 +88,7 @@ def parts() -> None:
     with tempfile.TemporaryDirectory(prefix="hearth-metrics-") as name:
         settings, whose = Settings(home=Path(name)), Identity("paper", "url", "url", "m")
         recorder = Recorder(whose, Servers(), CostTracker(), settings, lambda: sinks_for(settings, whose))
-        recorder._sinks = list(sinks_for(settings, whose))
+        recorder.sinks = list(sinks_for(settings, whose))
         events = [PageDone(result(PageStatus.READ, None, seconds=1 + number / 100)) for number in range(500)]
         for what, times, call in (
             ("a page", len(events) * 20, lambda: [recorder.hear(event) for event in events]),

@@ -29,7 +29,7 @@ def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
 
 @pytest.mark.long("reads twelve documents under faults")
 @pytest.mark.timeout(1800)
-def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path: Path):
+def test_twelve_documents_are_read_despite_faults(prefect_process: Prefect, tmp_path: Path):
     outcome = run(Chaos(seed=2, numbers=tuple(range(1, 13))), tmp_path, prefect_process)
     assert outcome.wrong == {}
     assert outcome.faults.total() > 20
@@ -40,16 +40,16 @@ def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path:
 @pytest.mark.long("reads a document under faults")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("seed", "document"), ONCE_FAILED)
-def test_what_once_failed_is_right(prefect_process: Prefect, tmp_path: Path, seed: int, document: int):
+def test_schedules_that_once_failed_pass(prefect_process: Prefect, tmp_path: Path, seed: int, document: int):
     assert run(Chaos(seed, (document,)), tmp_path, prefect_process).wrong == {}
 
 
-def test_a_schedule_is_the_same_each_time_and_has_no_other_documents_in_it():
+def test_a_schedule_is_reproducible():
     assert schedule(1, 7) == schedule(1, 7) != schedule(2, 7)
     assert {page.document for page in schedule(1, 7).faults} == {7}
 
 
-def test_five_hundred_documents_meet_every_kind_of_fault_and_blow():
+def test_five_hundred_documents_meet_every_kind_of_fault():
     schedules = [schedule(1, number) for number in range(1, 501)]
     faults = [fault.kind for each in schedules for of in each.faults.values() for fault in of]
     blows = [blow.kind for each in schedules for blow in each.blows]
@@ -58,7 +58,7 @@ def test_five_hundred_documents_meet_every_kind_of_fault_and_blow():
     assert len(faults) / len(schedules) > 3
 
 
-def test_kinds_that_are_left_out_are_not_in_the_schedule():
+def test_excluded_kinds_are_not_in_the_schedule():
     all_but_one = [kind for kind in Kind if kind is not Kind.BUSY]
     kept = {
         fault.kind for number in range(9) for of in schedule(1, number, all_but_one).faults.values() for fault in of
@@ -66,8 +66,8 @@ def test_kinds_that_are_left_out_are_not_in_the_schedule():
     assert kept == {Kind.BUSY}
 
 
-def test_a_process_that_is_left_over_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chaos_judge, "_GOING_S", 0.3)
+def test_a_leftover_process_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chaos_judge, "GOING_S", 0.3)
     assert list(chaos_judge.left_over(tmp_path)) == []
     environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment) as process:

@@ -1,4 +1,4 @@
-"""What the fault tests judge by: marks that survive rendering, and a judge that sees what is wrong."""
+"""The checks of the fault tests: marks that survive rendering, and a judge that detects errors."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def image_of(directory: Path, page: Page, width: int = 184) -> bytes:
 
 @pytest.mark.parametrize("page", [Page(1, 1), Page(500, 6), Page(21845, 3), Page(65535, 2)])
 @pytest.mark.parametrize("width", [100, 184, 920])
-def test_a_page_is_known_by_its_image(tmp_path, page, width):
+def test_a_page_is_recognized_by_its_image(tmp_path, page, width):
     assert page_on(image_of(tmp_path, page, width)) == page
 
 
-def test_another_image_shows_no_page(tmp_path):
+def test_another_image_is_not_recognized_as_a_page(tmp_path):
     with pymupdf.open() as pdf:
         pdf.new_page().insert_text((40, 60), "Hello.", fontsize=40)
         assert page_on(pdf[0].get_pixmap().tobytes("png")) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"images": []}', b'{"images": ["aGVsbG8="]}', b"[1]", b"\xff"])
-def test_a_request_without_a_page_shows_none(body):
+def test_a_request_without_an_image_is_not_recognized_as_a_page(body):
     assert page_asked(body) is None
 
 
@@ -59,7 +59,7 @@ class TestJudge:
         (directory / "document.md").write_text("".join(sections))
         return directory
 
-    def test_what_is_right_has_no_troubles(self, right: Path):
+    def test_correct_results_have_no_errors(self, right: Path):
         assert judge.troubles(right.parent, 7, 2) == []
 
     DAMAGES: dict[str, Callable[[Path], object]] = {  # noqa: RUF012 - nothing changes it
@@ -89,7 +89,7 @@ class TestJudge:
     }
 
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_what_is_wrong_is_seen(self, right: Path, damage: str):
+    def test_wrong_results_are_detected(self, right: Path, damage: str):
         self.DAMAGES[damage](right)
         assert judge.troubles(right.parent, 7, 2)
 

@@ -1,4 +1,4 @@
-"""Processes that are killed, stopped and started again in the middle of a reading cost no page and no time for ever."""
+"""Processes that are killed, stopped and restarted during a run lose no page and block nothing for ever."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ended(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, out + err
 
 
-def test_with_the_page_server_killed_and_started_again_the_run_goes_on(stage: Stage):
+def test_the_run_continues_after_a_restart_of_the_page_server(stage: Stage):
     with running(stage, 1) as process:
         stage.server.kill()
         time.sleep(0.5)
@@ -63,7 +63,7 @@ def test_with_the_page_server_killed_and_started_again_the_run_goes_on(stage: St
 
 
 @pytest.mark.long("waits for a page's timeout")
-def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on(stage: Stage):
+def test_the_run_continues_after_the_page_server_was_silent_longer_than_the_timeout(stage: Stage):
     with running(stage, 2, HEARTH_READ__TIMEOUT_SECONDS="1", HEARTH_READ__TIMEOUT_LEAST_SECONDS="1") as process:
         stage.server.freeze()
         until(lambda: any(call.left for call in stage.proxy.asked() if call.page and call.page.document == 2))
@@ -73,8 +73,8 @@ def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on
 
 
 @pytest.mark.long("waits for leases to end")
-def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobody_up(staged: Staged):
-    """Its slots go to others meanwhile; when it goes on it does not use them as if they were still its own."""
+def test_a_run_stopped_longer_than_its_leases_continues_and_blocks_nobody(staged: Staged):
+    """Its slots go to others, and it does not use them any more when it continues."""
     stage = staged(slots=2, seconds=0.25)
     with running(stage, 3, 12) as first, running(stage, 4, 200, stored=0) as second:
         first.send_signal(signal.SIGSTOP)
@@ -89,7 +89,7 @@ def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobo
 
 
 @pytest.mark.long("takes 14 s")
-def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
+def test_a_run_that_waits_for_a_document_continues_when_the_other_run_is_killed(stage: Stage):
     with running(stage, 5) as first:
         stage.server.freeze()  # so that the first does not end before the second has come
         second = stage.start(5, PAGES)
@@ -109,8 +109,8 @@ def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
             assert read[Page(5, int(path.stem))] == 1
 
 
-def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage, prefect: PrefectServer):
-    """Pages that are read while it stands still are no fewer for it."""
+def test_pages_are_read_while_prefects_server_is_stopped(stage: Stage, prefect: PrefectServer):
+    """Reading continues at the same speed."""
     with running(stage, 6) as process:
         os.kill(prefect.pid, signal.SIGSTOP)
         try:
@@ -122,7 +122,7 @@ def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage,
 
 
 @pytest.mark.long("starts a Prefect server")
-def test_with_prefect_s_server_killed_another_takes_its_place_and_notes_how_the_run_ended(stage: Stage, tmp_path: Path):
+def test_a_killed_prefect_server_is_replaced_and_records_the_end_of_the_run(stage: Stage, tmp_path: Path):
     home = {
         "HEARTH_HOME": str(tmp_path / "home"),
         "PREFECT_HOME": str(seed(tmp_path / "home" / "prefect")),
@@ -143,8 +143,8 @@ def test_with_prefect_s_server_killed_another_takes_its_place_and_notes_how_the_
 
 
 @pytest.mark.long("waits for an idle time")
-def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(hearth: Hearth, tmp_path: Path):
-    """Its idle time goes by while the run is stopped; when it goes on the server is there and no page is lost."""
+def test_hearths_own_server_is_not_stopped_while_its_run_is_suspended(hearth: Hearth, tmp_path: Path):
+    """The idle time passes while the run is suspended; then the server still runs, and no page is lost."""
     servers = tmp_path / "home" / "servers"
     novel = written(tmp_path / "novel.pdf", *(f"Chapter {number} of the novel." for number in range(1, 9)))
     own = {"HEARTH_HOME": str(tmp_path / "home"), "HEARTH_IDLE_MINUTES": "0.02", "HEARTH_SLOTS": "1"}

@@ -1,4 +1,4 @@
-"""The fault proxy does to a connection what its faults say, and to all others nothing."""
+"""The fault proxy changes a connection as its fault says, and no other one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 VERSION = b"GET /api/version HTTP/1.1\r\nHost: it\r\n\r\n"
 
 
-def test_what_has_no_fault_passes_byte_for_byte_on_one_connection(server: ScriptedOllama, proxied):
+def test_without_a_fault_everything_passes_unchanged_on_one_connection(server: ScriptedOllama, proxied):
     proxy = proxied()
     with connected(proxy) as connection:
         first, second, version = got(connection), got(connection), got(connection, VERSION)
@@ -27,7 +27,7 @@ def test_what_has_no_fault_passes_byte_for_byte_on_one_connection(server: Script
     assert server.headers[0]["host"] == "it"
 
 
-def test_refused_is_a_reset_and_then_nobody_listens(server: ScriptedOllama, proxied):
+def test_refused_resets_the_connection_and_then_stops_listening(server: ScriptedOllama, proxied):
     proxy = proxied(Kind.REFUSED, 3600)
     with connected(proxy) as connection:
         assert until_reset(connection) == b""
@@ -50,7 +50,7 @@ def test_after_a_refusal_it_listens_again(server: ScriptedOllama, proxied):
     assert len(server.calls) == 1
 
 
-def test_a_reset_in_the_headers_comes_in_the_middle_of_them(server: ScriptedOllama, proxied):
+def test_a_reset_in_the_headers_happens_in_the_middle_of_them(server: ScriptedOllama, proxied):
     with connected(proxied(Kind.RESET_HEADERS)) as connection:
         data = until_reset(connection)
     assert data.startswith(b"HTTP/1.1 200")
@@ -58,7 +58,7 @@ def test_a_reset_in_the_headers_comes_in_the_middle_of_them(server: ScriptedOlla
     assert len(server.calls) == 1
 
 
-def test_a_reset_in_the_body_comes_in_the_middle_of_it(proxied):
+def test_a_reset_in_the_body_happens_in_the_middle_of_it(proxied):
     with connected(proxied(Kind.RESET_BODY)) as connection:
         _, end, body = until_reset(connection).partition(b"\r\n\r\n")
     assert end
@@ -81,7 +81,7 @@ def test_a_hang_sends_nothing_and_then_resets(server: ScriptedOllama, proxied):
         (Kind.RUNNER_DIED, 500, "llama runner process has terminated"),
     ],
 )
-def test_an_error_comes_in_the_server_s_name_which_is_not_asked(server, proxied, kind, status, text):
+def test_an_error_is_returned_without_a_request_to_the_server(server, proxied, kind, status, text):
     with connected(proxied(kind)) as connection:
         head, body = got(connection)
         assert got(connection)[0].startswith(b"HTTP/1.1 200")
@@ -97,7 +97,7 @@ def test_the_wrong_shape_is_json_without_an_answer(proxied):
     assert "response" not in json.loads(body)
 
 
-def test_an_empty_answer_is_http_200_and_the_connection_stays(proxied):
+def test_an_empty_answer_is_http_200_and_keeps_the_connection(proxied):
     with connected(proxied(Kind.EMPTY)) as connection:
         head, body = got(connection)
         assert got(connection)[1]
@@ -105,7 +105,7 @@ def test_an_empty_answer_is_http_200_and_the_connection_stays(proxied):
     assert body == b""
 
 
-def test_cut_json_is_half_of_it_in_a_whole_http_answer(proxied):
+def test_cut_json_is_half_of_the_json_in_a_complete_http_response(proxied):
     with connected(proxied(Kind.CUT_JSON)) as connection:
         _, body = got(connection)
         assert got(connection)[1].startswith(body)

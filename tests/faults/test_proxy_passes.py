@@ -1,4 +1,4 @@
-"""The fault proxy passes answers on: slowly, in pieces, twice, and as the server or client breaks them off."""
+"""The fault proxy forwards responses: slowly, in pieces, twice, and interrupted by server or client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.waiting import until, until_async
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_only_the_right_answer_counts_as_delivered(proxied, kind):
+def test_only_a_complete_answer_counts_as_delivered(proxied, kind):
     proxy = proxied(kind, 0.05)
     with connected(proxy) as connection, suppress(ConnectionResetError, EOFError, IndexError):
         got(connection)
@@ -29,7 +29,7 @@ def test_only_the_right_answer_counts_as_delivered(proxied, kind):
 
 
 @pytest.mark.parametrize("kind", [Kind.DRIP, Kind.LATENCY])
-def test_a_slow_answer_is_the_right_one(proxied, kind):
+def test_a_slow_answer_is_complete(proxied, kind):
     with connected(proxied(kind, 0.4)) as connection:
         started = time.monotonic()
         assert json.loads(got(connection)[1])["response"] == "Hello."
@@ -37,7 +37,7 @@ def test_a_slow_answer_is_the_right_one(proxied, kind):
         assert json.loads(got(connection)[1])["response"] == "Hello."
 
 
-def test_a_drip_comes_in_many_pieces(proxied):
+def test_a_drip_arrives_in_many_pieces(proxied):
     with connected(proxied(Kind.DRIP, 0.5)) as connection:
         connection.sendall(REQUEST)
         first = received(connection)
@@ -45,7 +45,7 @@ def test_a_drip_comes_in_many_pieces(proxied):
     assert b"\r\n\r\n" not in first
 
 
-def test_asked_twice_the_server_is_asked_twice_and_the_client_answered_once(server, proxied):
+def test_a_doubled_request_reaches_the_server_twice_and_the_client_gets_one_answer(server, proxied):
     proxy = proxied(Kind.ASKED_TWICE)
     server.answers(GENERATE, says(response="first", done=True), says(response="second", done=True))
     with connected(proxy) as connection:
@@ -54,7 +54,7 @@ def test_asked_twice_the_server_is_asked_twice_and_the_client_answered_once(serv
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1])
-def test_answered_twice_the_same_bytes_come_again(server, proxied, seconds):
+def test_a_doubled_answer_repeats_the_same_bytes(server, proxied, seconds):
     with connected(proxied(Kind.ANSWERED_TWICE, seconds)) as connection:
         head, body = got(connection)
         again = body[len(b'{"response": "Hello.", "done": true}') :]
@@ -65,7 +65,7 @@ def test_answered_twice_the_same_bytes_come_again(server, proxied, seconds):
     assert len(server.calls) == 1
 
 
-def test_a_client_that_leaves_is_seen_to_leave(server, proxied):
+def test_a_client_that_disconnects_is_noticed(server, proxied):
     proxy = proxied()
 
     async def never(_: Body) -> Say:
@@ -79,14 +79,14 @@ def test_a_client_that_leaves_is_seen_to_leave(server, proxied):
     until(lambda: proxy.calls[0].left)
 
 
-def test_a_server_that_has_gone_is_a_reset():
+def test_a_missing_server_is_a_reset():
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     with fault_proxy(f"http://127.0.0.1:{port}") as proxy, connected(proxy) as connection:
         assert until_reset(connection) == b""
 
 
-def test_an_answer_that_the_server_breaks_off_is_a_reset(server, proxied):
+def test_an_answer_that_the_server_interrupts_is_a_reset(server, proxied):
     proxy = proxied()
     server.answers(GENERATE, cut())
     with connected(proxy) as connection:
@@ -99,7 +99,7 @@ def test_streams_pass(server, proxied):
         assert b"success" in got(connection, pull)[1]
 
 
-def test_what_is_with_the_proxy_at_one_moment_is_counted(server, proxied, page_request):
+def test_simultaneous_requests_are_counted(server, proxied, page_request):
     proxy = proxied()
 
     async def when_all_are_there(_: Body) -> Say:

@@ -1,4 +1,4 @@
-"""What breaks between Hearth and Ollama costs no page: each is there once, with its own text, and its way on record."""
+"""Faults between Hearth and Ollama lose no page: each is stored once, with its own text and its attempts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ KINDS = [kind for kind in Kind if kind is not Kind.ANSWERED_TWICE]
 SECONDS = {Kind.REFUSED: 0.5, Kind.HANG: 3600, Kind.DRIP: 1.0, Kind.LATENCY: 1.0}
 
 
-def test_whatever_befalls_the_request_for_a_page_costs_no_page_and_is_on_record(staged: Staged):
-    """Each page meets a fault of its own at its first request, and the last one none."""
+def test_a_failed_request_is_retried_without_losing_the_page_and_recorded(staged: Staged):
+    """The first request of each page but the last meets a different fault."""
     page = {kind: Page(1, number) for number, kind in enumerate(KINDS, 1)}
     untouched = len(KINDS) + 1
     stage = staged(listed({at: [Fault(kind, SECONDS.get(kind, 0.0))] for kind, at in page.items()}))
@@ -45,8 +45,8 @@ def _wrong(stage: Stage, page: Page, kind: Kind) -> list[str]:
 
 
 @pytest.mark.long("another run of the command: 6 s")
-def test_an_answer_that_comes_twice_is_not_taken_for_the_next_page_s(staged: Staged):
-    """At once, when the client has the rest of it in its buffer, or later, when it waits for the next page's answer."""
+def test_a_repeated_answer_is_not_taken_for_that_of_the_next_page(staged: Staged):
+    """It arrives at once, in the client's buffer, or later, while the client waits for the next page's answer."""
     twice = {Page(2, number): [Fault(Kind.ANSWERED_TWICE, seconds)] for number, seconds in [(1, 0), (4, 0.05), (5, 0)]}
     stage = staged(listed(twice))
     outcome = stage.read(2, 7)
@@ -55,7 +55,7 @@ def test_an_answer_that_comes_twice_is_not_taken_for_the_next_page_s(staged: Sta
 
 
 @pytest.mark.long("another run of the command: 8 s")
-def test_faults_while_the_model_gets_warm_cost_no_page(staged: Staged):
+def test_faults_during_the_warm_up_lose_no_page(staged: Staged):
     faults = [Fault(Kind.RESET_BODY), Fault(Kind.EMPTY), Fault(Kind.WRONG_SHAPE)]
     paths = ["/api/version", "/api/tags", "/api/show", "/api/ps", "/api/generate"]
     plans = [nth(path, dict(enumerate(faults, 1))) for path in paths]

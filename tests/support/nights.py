@@ -150,7 +150,7 @@ class Nights:
         store = FileStore.of(self.home, f"http://127.0.0.1:{20_000 + number}")
         measured = Measured(what="tesseract:eng", slots=2, asked=2, at=now)
         asyncio.run(store.change(lambda ledger: knowing(ledger, measured)))
-        for path in (store._path, store._lock):
+        for path in (store.path, store.lock_path):
             os.utime(path, (now, now))
         if number % 10 == 0:  # a run that was killed
             _dated(self.home / "copies" / f"{number}.pdf", "%PDF", now - 3600)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.prefect.bringing_up import Up, brought_up
+from tests.integration.prefect.hearth_up import Up, brought_up
 from tests.support.browser import Browser, browser
 from tests.support.forkserver import SESSION
 from tests.support.pdfs import written

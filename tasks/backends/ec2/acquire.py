@@ -16,9 +16,9 @@ from tasks.core.events import Progress, RunWarning, emit
 from tasks.leasing.lease import Lease
 
 _MOST_LOSSES = 5
-_CAPACITY_PAUSE_SECONDS = 15.0
+CAPACITY_PAUSE_SECONDS = 15.0
 _GIVE_UP_SECONDS = 60.0
-_UNSETTLED_SECONDS = 180.0
+UNSETTLED_SECONDS = 180.0
 """How long EC2 may take to learn of a new instance profile; what it does not know then, it never will."""
 _START_REFUSED = {
     "InsufficientInstanceCapacity",
@@ -97,7 +97,7 @@ class Acquisition:
                     unsettled = isinstance(error, UnsettledError)
                     why = "does not know all of the stack yet" if unsettled else "has no machine"
                     emit(Progress(f"EC2 {why}; trying again for {left:.0f} s"))
-                    await asyncio.sleep(min(_CAPACITY_PAUSE_SECONDS, max(left, 0.1)))
+                    await asyncio.sleep(min(CAPACITY_PAUSE_SECONDS, max(left, 0.1)))
                     continue
             elif step is Step.WAIT:
                 self._wait_for(chosen)
@@ -118,9 +118,9 @@ class Acquisition:
             return
         now = time.monotonic()
         self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
-        if now - self._unsettled_since > _UNSETTLED_SECONDS:
+        if now - self._unsettled_since > UNSETTLED_SECONDS:
             raise CloudError(
-                f"{error} That lasted for {_UNSETTLED_SECONDS / 60:g} minutes. Run `hearth infra up ec2`, or take the "
+                f"{error} That lasted for {UNSETTLED_SECONDS / 60:g} minutes. Run `hearth infra up ec2`, or take the "
                 "pool down and up again."
             ) from None
 

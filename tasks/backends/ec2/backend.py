@@ -31,7 +31,7 @@ class Ec2Backend(Backend):
     name = BackendName.EC2
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._pool: Pool | None = None
         self._held: set[str] = set()
         self.default_model = settings.ec2_stack.model
@@ -41,11 +41,11 @@ class Ec2Backend(Backend):
 
     def describe(self) -> str:
         """See `Backend`."""
-        return f"a machine of the EC2 pool {self._settings.ec2.pool!r}"
+        return f"a machine of the EC2 pool {self.settings.ec2.pool!r}"
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`. A machine is paid for from its boot to the end of its idle time, however little it reads."""
-        return Scale(self.servers, min(slots, self.default_slots), self._settings.ec2.pages_a_slot)
+        return Scale(self.servers, min(slots, self.default_slots), self.settings.ec2.pages_a_slot)
 
     async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`.
@@ -58,7 +58,7 @@ class Ec2Backend(Backend):
         del replicas
         emit(Progress("asking AWS for the pool"))
         if self._pool is None:
-            self._pool = await open_pool(self._settings)
+            self._pool = await open_pool(self.settings)
         pool = self._pool
         if (why := await why_over_budget(pool)) is not None:
             raise BudgetSpentError(
@@ -77,7 +77,7 @@ class Ec2Backend(Backend):
         machine, connection = instance.machine, instance.connection
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert connection is not None  # noqa: S101 - and called Ollama through it
-        book, spot = current_book(self._settings.home), machine.market is Market.SPOT
+        book, spot = current_book(self.settings.home), machine.market is Market.SPOT
         price = await usd_per_hour(pool.aws, machine, book)
         if not spot and (note := fallback_note([machine.type], machine.region, book)):
             emit(RunWarning(note))
@@ -107,7 +107,7 @@ class Ec2Backend(Backend):
         try:
             await instance.hand_back(broken=broken)
         except CloudError as error:
-            wait = self._settings.ec2.lease_seconds
+            wait = self.settings.ec2.lease_seconds
             emit(RunWarning(f"{instance.id} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
             return Release(f"{instance.id} is left to its lease's end", self._look_at(wait))
         if allocation.interruption.gone:
@@ -115,11 +115,11 @@ class Ec2Backend(Backend):
         if broken:
             return Release("did not work: it is ended, unless others use it", self._look_at())
         spot = instance.machine is not None and instance.machine.market is Market.SPOT
-        stay = f"{instance.id} stays warm for {self._settings.idle_minutes:g} min"
+        stay = f"{instance.id} stays warm for {self.settings.idle_minutes:g} min"
         return Release(f"{stay}, then is {'terminated' if spot else 'stopped'}", self._look_at())
 
     def _look_at(self, later: float = 0.0) -> float:
-        return time.time() + self._settings.idle_minutes * 60 + later
+        return time.time() + self.settings.idle_minutes * 60 + later
 
 
 def _is_configured(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ from tasks.backends.ecs.backend import EcsBackend
 from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
 from tasks.settings.settings import Settings
-from tests.integration.ec2.test_caller_policy import _life
+from tests.integration.ec2.test_caller_policy import machine_life
 from tests.integration.ecs.test_backend import SETTINGS, warm
 from tests.support.aws.container import MODEL, container
 from tests.support.aws.endpoints import make_endpoint
@@ -54,7 +54,7 @@ async def test_of_a_machine_from_its_launch_to_its_bill(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines, market: str, access: str
 ):
     pools(access=access, port=11435 if access == "token" else 11434)
-    await _life(market)
+    await machine_life(market)
     assert refused(aws, StackName.EC2) == []
 
 
@@ -63,7 +63,7 @@ async def test_a_machine_of_another_pool_may_not_be_ended(
 ):
     """The test can fail: the same calls, had they met another pool's machine, are refused."""
     pools()
-    await _life("on_demand")
+    await machine_life("on_demand")
     given = policy(PolicyName.CALLER, pool="default", account=ACCOUNT, region=REGION, stack=StackName.EC2)
     others = dict.fromkeys(_owners(aws), "other")
     ends = [call for call in aws.calls if call.action in {"StopInstances", "TerminateInstances"}]

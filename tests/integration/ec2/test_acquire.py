@@ -1,4 +1,4 @@
-"""A run gets one machine: reused before started, started before launched, and never two where one is enough."""
+"""A run gets one machine: reused before started, started before launched, and never two if one is enough."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long("launches machines for each test: 2 to 6 s")
 
 
 @pytest.mark.always
-async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_without_a_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired()
     assert allocation.started
     assert allocation.machine.kind == "g4dn.xlarge spot in us-east-1a"
@@ -73,7 +73,7 @@ async def test_a_stopping_machine_is_waited_for_and_started(aws: AwsFront, pool:
     await used.release(second)
 
 
-async def test_a_machine_of_an_older_set_up_is_not_reused(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_of_an_older_configuration_is_not_reused(aws: AwsFront, pool: Pool, machines: Machines):
     used, first = await acquired()
     await used.release(first)
     tag = [{"Key": "hearth:config", "Value": "older"}]
@@ -84,7 +84,7 @@ async def test_a_machine_of_an_older_set_up_is_not_reused(aws: AwsFront, pool: P
 
 
 @pytest.mark.parametrize("invisible", [0.0, 2.0], ids=["seen at once", "not listed for two seconds"])
-async def test_five_runs_at_the_same_moment_launch_one_machine(
+async def test_five_simultaneous_runs_launch_one_machine(
     aws: AwsFront, pool: Pool, machines: Machines, invisible: float
 ):
     aws.invisible_for(invisible)
@@ -97,7 +97,7 @@ async def test_five_runs_at_the_same_moment_launch_one_machine(
 
 
 @pytest.mark.long("waits for botocore's own tries")
-async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
+async def test_after_lost_responses_to_a_launch_the_next_run_gets_that_machine(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
     aws.invisible_for(36_000)
@@ -112,7 +112,7 @@ async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
     await used.release(allocation)
 
 
-async def test_interrupted_while_it_launches_the_machine_is_given_back(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_is_released_if_its_launch_is_interrupted(aws: AwsFront, pool: Pool, machines: Machines):
     answered = threading.Event()
     launch = aws.inject(answer_held(answered), "CreateFleet")
     acquiring = asyncio.create_task(acquired())
@@ -126,6 +126,6 @@ async def test_interrupted_while_it_launches_the_machine_is_given_back(aws: AwsF
     assert leases(aws, name) == {}
 
 
-async def test_a_pool_that_is_not_deployed_says_how_to_deploy_it(aws: AwsFront):
+async def test_the_error_of_a_missing_pool_names_the_command_that_deploys_it(aws: AwsFront):
     with pytest.raises(CloudError, match="hearth infra up ec2"):
         await acquired()

@@ -1,4 +1,4 @@
-"""A machine that does not come up, or cannot be reached, is ended, replaced or left to others."""
+"""A machine that does not boot, or cannot be reached, is ended, replaced or left to others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ pytestmark = pytest.mark.long("launches a machine for each test: 2 to 7 s")
 
 
 @pytest.mark.always
-async def test_a_machine_that_does_not_boot_ends_and_its_log_is_shown(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_shown(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())
     machine = await asyncio.to_thread(machines.one)
@@ -39,10 +41,10 @@ async def test_a_machine_that_does_not_boot_ends_and_its_log_is_shown(aws: AwsFr
     machines.wait(lambda: machines.running() == [])
 
 
-async def test_a_machine_that_refuses_what_it_downloaded_and_ends_itself_is_not_replaced(
+async def test_a_machine_that_ends_itself_because_of_a_bad_download_is_not_replaced(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
-    """Another one would download the same, at the same price."""
+    """Another machine would download the same file, at the same cost."""
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())
     machine = await asyncio.to_thread(machines.one)
@@ -92,7 +94,7 @@ async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow
     await used.release(allocation)
 
 
-async def test_a_warm_machine_is_not_ended_for_what_this_caller_lacks(
+async def test_a_warm_machine_is_not_ended_if_the_caller_lacks_a_permission(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="token", port=11435)
@@ -104,7 +106,7 @@ async def test_a_warm_machine_is_not_ended_for_what_this_caller_lacks(
     assert machines.running() == [first.machine.id]
 
 
-async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others(
+async def test_a_warm_machine_that_this_machine_cannot_reach_is_not_ended(
     aws: AwsFront, pool: Pool, machines: Machines, monkeypatch: pytest.MonkeyPatch
 ):
     used, first = await acquired()

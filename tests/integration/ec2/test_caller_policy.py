@@ -1,4 +1,4 @@
-"""The policy of whoever runs Hearth suffices for what the code calls, and names nothing that it never calls."""
+"""The caller's IAM policy suffices for the calls of the code, and allows nothing that is never called."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ ELSEWHERE = {"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataC
 
 @pytest.mark.parametrize("market", ["spot", "on_demand"])
 @pytest.mark.parametrize("access", ["private", "token", "tunnel"])
-async def test_every_call_of_a_machine_s_life_is_allowed(
+async def test_every_call_of_a_machines_life_is_allowed(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines, market: str, access: str
 ):
     pools(access=access, port=11435 if access == "token" else 11434)
-    await _life(market)
+    await machine_life(market)
     asked = {f"{call.service}:{call.action}" for call in aws.calls}
     assert asked <= ALLOWED, asked - ALLOWED
 
 
 async def test_nothing_is_allowed_that_is_never_called(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
     pools(access="tunnel")
-    await _life("on_demand")
-    await _life("spot")
+    await machine_life("on_demand")
+    await machine_life("spot")
     asked = {f"{call.service}:{call.action}" for call in aws.calls}
     assert ALLOWED - asked - IMPLIED - ELSEWHERE == set()
 
 
-async def _life(market: str) -> None:
+async def machine_life(market: str) -> None:
     """Acquired, used, released, told of, stopped, started, ended, swept, reckoned up."""
     used, allocation = await acquired(spot_policy=market, zones=("us-east-1a",))
     pool = allocation.lease.pool

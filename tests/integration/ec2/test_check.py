@@ -17,7 +17,7 @@ def found(outcome: Outcome, of: str = "ec2") -> list[dict[str, Any]]:
     return [each for each in outcome.json["checks"] if each["of"] == of]
 
 
-def test_a_pool_that_is_deployed_can_be_used(ec2: Hearth, aws: AwsFront):  # noqa: F811
+def test_a_deployed_pool_is_ok(ec2: Hearth, aws: AwsFront):  # noqa: F811
     outcome = ec2("check", "--json")
     credentials, deployed, quota = found(outcome)
     assert (outcome.code, outcome.json["backend"]) == (0, "ec2"), outcome.out
@@ -27,7 +27,7 @@ def test_a_pool_that_is_deployed_can_be_used(ec2: Hearth, aws: AwsFront):  # noq
     assert aws.client("ec2").describe_instances()["Reservations"] == []
 
 
-def test_one_that_is_not_deployed_is_missing_with_the_command_that_deploys_it(ec2: Hearth):  # noqa: F811
+def test_a_missing_pool_is_reported_with_the_command_that_deploys_it(ec2: Hearth):  # noqa: F811
     outcome = ec2("check", "--json", HEARTH_EC2__POOL="another")
     assert outcome.code == 1
     assert "hearth infra up ec2" in found(outcome)[-1]["why"]

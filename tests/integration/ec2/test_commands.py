@@ -35,13 +35,13 @@ def status(ec2: Hearth) -> list[dict[str, Any]]:
 
 def lease(machine: str, holder: str) -> None:
     async def take() -> None:
-        opened = await open_pool(backend()._settings)
+        opened = await open_pool(backend().settings)
         assert await opened.records.take(machine, Lease(holder, 2, 9e9))
 
     asyncio.run(take())
 
 
-def test_start_gets_a_machine_warm_ahead_of_time(ec2: Hearth, machines: Machines):
+def test_start_warms_a_machine_up(ec2: Hearth, machines: Machines):
     started = ec2("start")
     assert started.code == 0, started.err
     assert "tesseract:eng is warm" in started.out
@@ -53,7 +53,7 @@ def test_start_gets_a_machine_warm_ahead_of_time(ec2: Hearth, machines: Machines
     assert 60_000 - 60 < int(kept[1]) <= 60_000  # the idle time after the run, less what has gone by since
 
 
-def test_status_tells_each_machine_and_who_uses_it(ec2: Hearth, machines: Machines):
+def test_status_lists_each_machine_and_its_users(ec2: Hearth, machines: Machines):
     began = time.time()
     ec2("start")
     (name,) = machines.running()
@@ -86,7 +86,7 @@ def test_stop_ends_a_machine_by_name(ec2: Hearth, machines: Machines):
 
 
 @pytest.mark.long("waits for a machine that does not answer")
-def test_stop_leaves_a_leased_machine_where_nobody_can_be_asked(ec2: Hearth, machines: Machines):
+def test_stop_ends_a_leased_machine_only_by_name_and_force(ec2: Hearth, machines: Machines):
     ec2("start")
     (name,) = machines.running()
     lease(name, "paper on desk")
@@ -99,14 +99,14 @@ def test_stop_leaves_a_leased_machine_where_nobody_can_be_asked(ec2: Hearth, mac
 
 
 @pytest.mark.always
-def test_stop_names_what_it_does_not_find(ec2: Hearth):
+def test_stop_names_machines_that_do_not_exist(ec2: Hearth):
     refused = ec2("stop", "i-0123")
     assert refused.code == 2
     assert "Nothing is called i-0123" in refused.err
 
 
 @pytest.mark.always
-def test_status_asks_no_cloud_where_the_settings_name_none(hearth: Hearth, aws: AwsFront):
+def test_status_calls_no_cloud_if_no_region_is_set(hearth: Hearth, aws: AwsFront):
     told = Hearth(hearth.directory, {**hearth.environment, **aws.environment})("status")
     assert told.code == 0
     assert aws.calls == []

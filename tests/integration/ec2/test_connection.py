@@ -1,4 +1,4 @@
-"""A machine is reached by its private address, by TLS and a token, or through a tunnel; and by nothing else."""
+"""A machine is reached by its private address, by TLS and a token, or through a tunnel, and in no other way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 3 s")
 
 
 @pytest.mark.always
-async def test_with_a_token_ollama_answers_over_tls_to_who_has_it(
+async def test_with_access_by_token_ollama_answers_clients_that_have_the_token(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="token", port=11435)
@@ -35,7 +35,7 @@ async def test_with_a_token_ollama_answers_over_tls_to_who_has_it(
     await used.release(allocation)
 
 
-async def test_a_server_that_shows_another_certificate_is_not_trusted(
+async def test_a_server_with_another_certificate_is_not_trusted(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="token", port=11435)
@@ -53,7 +53,9 @@ async def test_the_token_is_in_no_representation(aws: AwsFront, pools: Callable[
     await used.release(allocation)
 
 
-async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
+async def test_the_error_of_a_missing_token_names_the_remedy(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
     pools(access="token", port=11435)
     aws.behind("ssm").delete_parameter(Name="/hearth/default/token")
     with pytest.raises(CloudError, match=r"/hearth/default/token is missing.*infra up"):
@@ -62,7 +64,7 @@ async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..
 
 
 @pytest.mark.always
-async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
+async def test_through_a_tunnel_ollama_answers_until_the_release(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="tunnel")
@@ -75,7 +77,7 @@ async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
     assert tunnel.poll() is not None
 
 
-async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
+async def test_a_run_whose_tunnel_ends_uses_another_machine(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="tunnel")
@@ -86,7 +88,7 @@ async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
     assert machines.running() == [allocation.machine.id]
 
 
-async def test_without_the_plugin_a_tunnel_says_what_is_missing(
+async def test_without_the_plugin_the_error_names_it(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     pools(access="tunnel")

@@ -1,4 +1,4 @@
-"""What a pool's machines cost, from their ledger and from what EC2 says of them. EC2 is moto; its clock is real."""
+"""The costs of a pool's machines, from their ledger and from EC2, which is moto; its clock is real."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_cost_of_a_run_is_shown_by_document_and_adds_up(ec2: Hearth, machine
     assert bill.provisional
 
 
-def test_a_run_s_budget_that_is_spent_stops_new_pages(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_a_spent_budget_of_a_run_stops_new_pages(ec2: Hearth, machines: Machines, tmp_path: Path):
     left = ec2.read(paper(tmp_path, 3), "--max-usd", "0.000001", HEARTH_EC2__SPOT_POLICY="on_demand")
     assert (left.code, left.json["status"]) == (3, "stopped")
     assert "the budget of 1e-06 USD is spent" in left.err
@@ -76,7 +76,7 @@ async def _launched(name: str) -> float:
     return (await seen(await opened(), name)).launched_at
 
 
-async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_simultaneous_runs_share_a_machines_seconds(aws: AwsFront, pool: Pool, machines: Machines):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
     await record_state(pool_, machine)
@@ -95,7 +95,7 @@ async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool,
     assert life(found.total) == pytest.approx(found.until.timestamp() - machine.launched_at, abs=0.001)
 
 
-async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront, pool: Pool):
+async def test_a_stop_by_hearth_is_recorded_with_its_reason(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     before = time.time()
     await reap(pool_, await seen(pool_, name))
@@ -104,7 +104,7 @@ async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront,
     assert before * 1000 - 1 <= span.ended <= time.time() * 1000 + 1
 
 
-async def test_a_stop_that_nobody_wrote_is_entered_from_what_ec2_says(aws: AwsFront, pool: Pool):
+async def test_an_unrecorded_stop_is_recorded_from_ec2(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     await record_state(pool_, await seen(pool_, name))
     aws.client("ec2").stop_instances(InstanceIds=[name])
@@ -116,7 +116,7 @@ async def test_a_stop_that_nobody_wrote_is_entered_from_what_ec2_says(aws: AwsFr
     assert found.total.disk_usd > 0
 
 
-async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_better_date_replaces_it(
+async def test_a_stop_without_a_time_in_ec2_gets_the_time_of_its_discovery_until_a_better_one_is_known(
     aws: AwsFront, pool: Pool
 ):
     pool_, name = await opened(), stopped(aws, pool)
@@ -129,7 +129,7 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
     assert known.exact
 
 
-async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for(aws: AwsFront, pool: Pool):
+async def test_a_manual_start_is_recorded_and_the_disk_is_paid_for_between(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     await record_state(pool_, await seen(pool_, name))
     before = time.time()
@@ -142,7 +142,7 @@ async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for
     assert 0 < found.total.stopped <= time.time() - before + 1  # EC2 tells whole seconds
 
 
-async def test_the_lease_of_a_run_that_died_is_recorded_when_the_machine_is_stopped(aws: AwsFront, pool: Pool):
+async def test_the_lease_of_a_dead_run_is_recorded_when_the_machine_is_stopped(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     dead = await leased(pool_, name, 0)
     await reap(pool_, await seen(pool_, name))
@@ -150,7 +150,7 @@ async def test_the_lease_of_a_run_that_died_is_recorded_when_the_machine_is_stop
     assert (use.token, use.holder, use.ended) == (dead.token, dead.holder, round(dead.until * 1000))
 
 
-async def test_a_lease_that_goes_on_counts_up_to_now(aws: AwsFront, pool: Pool):
+async def test_an_active_lease_counts_up_to_now(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
     await record_ready(pool_, machine)
@@ -161,9 +161,7 @@ async def test_a_lease_that_goes_on_counts_up_to_now(aws: AwsFront, pool: Pool):
     assert (await billed(pool_)).total.leased > 0.2
 
 
-async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_first_start_when_it_was_last_seen(
-    aws: AwsFront, pool: Pool
-):
+async def test_an_unseen_stop_ends_the_first_start_at_its_last_sight(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     earlier = round((await seen(pool_, name)).launched_at) - 1000
     await pool_.records.ledger.started(Span(name, "g4dn.xlarge on-demand in us-east-1a", earlier * 1000, Rates(0.36)))
@@ -175,7 +173,7 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
     assert f"stop time is unknown for: {name}" in " ".join(found.notes)
 
 
-async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws: AwsFront, pool: Pool):
+async def test_a_machine_that_ec2_no_longer_knows_ended_at_its_last_sight(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     started = round(time.time()) - 600
     await pool_.records.ledger.started(Span("i-gone", "g4dn.xlarge spot in us-east-1a", started * 1000, Rates(0.36)))
@@ -186,7 +184,7 @@ async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws:
     assert not found.provisional
 
 
-async def test_a_terminated_machine_s_record_goes_and_its_costs_stay(aws: AwsFront, pool: Pool):
+async def test_the_costs_of_a_terminated_machine_are_kept_without_its_record(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool, "spot")
     await record_state(pool_, await seen(pool_, name))
     lease = await leased(pool_, name)
@@ -199,7 +197,7 @@ async def test_a_terminated_machine_s_record_goes_and_its_costs_stay(aws: AwsFro
     assert line.stopped == 0
 
 
-async def test_a_run_goes_on_though_nothing_can_be_entered(aws: AwsFront, pool: Pool):
+async def test_a_run_continues_if_its_costs_cannot_be_recorded(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
     aws.inject(denied(), "PutItem", times=None, where=lambda call: "span " in str(call.parameters.get("Item", "")))
@@ -207,7 +205,7 @@ async def test_a_run_goes_on_though_nothing_can_be_entered(aws: AwsFront, pool: 
     assert await entered(pool_) == []
 
 
-async def test_a_pool_that_was_deployed_before_there_was_a_ledger_says_what_to_do(aws: AwsFront, pool: Pool):
+async def test_an_old_pool_without_a_ledger_names_the_remedy(aws: AwsFront, pool: Pool):
     dynamodb = aws.behind("dynamodb")
     dynamodb.delete_table(TableName="hearth-default")
     make_table(dynamodb, "hearth-default")
@@ -218,7 +216,7 @@ async def test_a_pool_that_was_deployed_before_there_was_a_ledger_says_what_to_d
 # A day's budget
 
 
-async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront, pool: Pool):
+async def test_no_machine_is_acquired_after_the_days_budget_is_spent(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     await pool_.records.ledger.started(Span("i-1", "kind", (round(time.time()) - 1) * 1000, Rates(7200.0)))
     await pool_.records.ledger.seen("i-1", round(time.time()) - 1, time.time())
@@ -228,7 +226,7 @@ async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront,
     assert aws.called("CreateFleet") == []
 
 
-async def test_yesterday_s_dollars_are_not_today_s(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+async def test_yesterdays_costs_do_not_count_today(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     pool_ = await opened()
     midnight = time.time() // 86400 * 86400
     await pool_.records.ledger.started(Span("i-1", "kind", round(midnight - 3600) * 1000, Rates(1.0)))
@@ -237,7 +235,7 @@ async def test_yesterday_s_dollars_are_not_today_s(aws: AwsFront, pool: Pool, mo
 
 
 @pytest.mark.long("waits for the day's sum to be looked at")
-def test_a_day_s_budget_that_is_spent_meanwhile_stops_new_pages(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_a_days_budget_that_is_spent_during_a_run_stops_new_pages(ec2: Hearth, machines: Machines, tmp_path: Path):
     limits = {"HEARTH_EC2__SPOT_POLICY": "on_demand", "HEARTH_EC2__MAX_USD_A_DAY": "0.000001"}
     left = ec2.read(paper(tmp_path, 4), **limits)
     assert (left.code, left.json["status"]) == (3, "stopped")

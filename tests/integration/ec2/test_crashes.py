@@ -1,4 +1,4 @@
-"""A run is killed at each of its calls to AWS in turn, before or after it takes effect: nothing is left that costs."""
+"""A run is killed at each of its calls to AWS, before or after its effect: nothing that costs money is left."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def killed_at(aws: AwsFront, call: int, when: Literal["before", "after"], change
 
 async def swept(machines: Machines) -> None:
     """Sweep as the deployment does, until nothing is running."""
-    pool = await open_pool(crash_run.backend()._settings)
+    pool = await open_pool(crash_run.backend().settings)
 
     async def sweep() -> bool:
         for machine in await pool.machines():
@@ -56,7 +56,7 @@ async def swept(machines: Machines) -> None:
         ("before", "auto"),
     ],
 )
-async def test_killed_at_any_call_it_leaves_at_most_one_machine_which_the_next_run_uses_and_the_sweep_ends(
+async def test_a_run_killed_at_any_call_leaves_at_most_one_machine_which_the_next_run_uses_and_the_sweep_ends(
     aws: AwsFront, pool: Pool, machines: Machines, when: Literal["before", "after"], market: str
 ):
     changed = {"spot_policy": market}

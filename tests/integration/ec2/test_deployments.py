@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, on a real server, run by a real worker."""
+"""The deployments of prefect.yaml on a real server, run by a real worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.integration.prefect.bringing_up import Server
+from tests.integration.prefect.hearth_up import Server
 from tests.integration.prefect.prefect_processes import pages
 from tests.support import forkserver
 from tests.support.aws.front import AwsFront
@@ -31,7 +31,7 @@ DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 @pytest.mark.parametrize("entrypoint", [each["entrypoint"] for each in DEPLOYED])
 def test_every_entrypoint_is_a_flow(entrypoint: str):
-    """`prefect deploy` hides an import that fails behind a placeholder."""
+    """`prefect deploy` hides a failed import behind a placeholder."""
     from prefect import Flow
 
     module, _, name = entrypoint.rpartition(".")
@@ -75,7 +75,7 @@ def runs(prefect: PrefectServer, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long("waits for a machine, a worker and an idle time; test_shutdown_schedule has the looks")
-def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
+def test_the_machine_of_a_run_is_stopped_after_the_idle_time(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
 ):
     # Their looks are hours away: none is under way or done before it is looked at here.
@@ -100,7 +100,7 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
 
 
 @pytest.mark.long("waits for a worker and the sweep")
-def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
+def test_the_sweep_ends_the_machine_of_a_killed_run(
     deployed: Hearth, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=1)
@@ -121,7 +121,7 @@ def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
 
 
 @pytest.mark.long("waits for a worker and a machine's end")
-def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine_stops(
+def test_a_run_cancelled_in_prefect_returns_its_lease_and_its_machine_stops(
     deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=1)
@@ -139,5 +139,5 @@ def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine
 
 
 @pytest.mark.long("starts a server and a worker: 13 s")
-def test_the_sweep_is_scheduled_again_and_again(deployed: Hearth, prefect: PrefectServer):
+def test_the_sweep_is_scheduled_repeatedly(deployed: Hearth, prefect: PrefectServer):
     until(lambda: len(runs(prefect, "sweep-machines")) >= 2, every=1)

@@ -1,4 +1,4 @@
-"""The first launch of an account: a profile that EC2 does not know yet, and machines that end as they begin."""
+"""The first launch of an account: EC2 does not know the instance profile yet, and machines end as they begin."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ UNKNOWN = (
 def unknown_profile(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> capacity.Rule:
     """SIMULATED: EC2's answer while IAM has not told it of a profile."""
     monkeypatch.setitem(capacity.MESSAGES, "InvalidParameterValue", UNKNOWN)
-    monkeypatch.setattr("tasks.backends.ec2.acquire._CAPACITY_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.backends.ec2.acquire.CAPACITY_PAUSE_SECONDS", 0.05)
     return aws.capacity.none(code="InvalidParameterValue")
 
 
-async def test_it_is_asked_for_again_until_ec2_knows_it(
+async def test_the_launch_is_repeated_until_ec2_knows_the_profile(
     aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
 ):
     def known_after_four(market: str, zone: str, kind: str) -> str | None:
@@ -40,10 +40,10 @@ async def test_it_is_asked_for_again_until_ec2_knows_it(
     assert len(aws.called("CreateFleet")) >= 4
 
 
-async def test_after_three_minutes_it_is_no_passing_matter(
+async def test_after_three_minutes_an_unknown_profile_is_an_error(
     aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tasks.backends.ec2.acquire._UNSETTLED_SECONDS", 0.2)
+    monkeypatch.setattr("tasks.backends.ec2.acquire.UNSETTLED_SECONDS", 0.2)
     with pytest.raises(CloudError, match=r"instance profile.*Run `hearth infra up ec2`"):
         await acquired(capacity_seconds=36_000)
 
@@ -77,21 +77,21 @@ def ended(reason: str, explained: str, state: MachineState = MachineState.TERMIN
 class TestStateReason:
     """EC2's own words for the end of a machine reach whoever waits for it."""
 
-    def test_a_key_that_may_not_be_used_is_named_as_the_likely_reason(self):
+    def test_an_inaccessible_key_is_named_as_the_likely_reason(self):
         told = launch_failure(ended("Client.InternalError", "Client.InternalError: Client error on launch"))
         assert told is not None
         assert "Client error on launch" in told
         assert "default key for EBS" in told
 
-    def test_what_ends_it_for_good_is_not_met_again(self):
+    def test_a_permanent_launch_failure_is_reported(self):
         told = launch_failure(ended("Client.VolumeLimitExceeded", "Volume limit exceeded"))
         assert told == "EC2 ended i-1 at its launch: Volume limit exceeded. Another would end the same way."
 
     @pytest.mark.parametrize("reason", ["Server.SpotInstanceTermination", "Client.UserInitiatedShutdown", ""])
-    def test_another_machine_may_do_better_than_one_that_was_taken(self, reason: str):
+    def test_a_transient_launch_failure_is_not_reported(self, reason: str):
         assert launch_failure(ended(reason, "")) is None
 
-    def test_a_machine_that_is_there_is_not_judged(self):
+    def test_a_running_machine_is_no_launch_failure(self):
         assert launch_failure(ended("Client.InternalError", "", MachineState.RUNNING)) is None
 
     def test_the_state_is_shown_with_its_reason(self):

@@ -1,4 +1,4 @@
-"""Who may launch a machine: one of many, and the next one where it died or was held up."""
+"""One of many processes may launch a machine, and the next one if it died or was delayed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.clock import Clock
 pytestmark = pytest.mark.long("deploys a pool for each test: 1 s")
 
 
-async def test_a_launch_lock_whose_answer_was_lost_is_held(aws: AwsFront, pool: Pool):
+async def test_a_launch_lock_whose_response_was_lost_is_held(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
     aws.inject(lost_answer(), UPDATE)
     async with locks.held("default") as lock:
@@ -28,7 +28,7 @@ async def test_a_launch_lock_whose_answer_was_lost_is_held(aws: AwsFront, pool: 
 
 
 @pytest.mark.always
-async def test_of_ten_that_want_to_launch_one_may(aws: AwsFront, pool: Pool):
+async def test_one_of_ten_processes_gets_the_lock(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
     everybody = asyncio.Barrier(10)
 
@@ -40,7 +40,7 @@ async def test_of_ten_that_want_to_launch_one_may(aws: AwsFront, pool: Pool):
     assert sum(await asyncio.gather(*(want() for _ in range(10)))) == 1
 
 
-async def test_the_lock_is_free_after_its_holder_and_the_lock_of_another_pool_at_any_time(aws: AwsFront, pool: Pool):
+async def test_the_lock_is_free_after_its_holder_and_pools_have_separate_locks(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
     async with locks.held("default") as first, locks.held("gpu") as other:
         assert first is not None
@@ -49,7 +49,7 @@ async def test_the_lock_is_free_after_its_holder_and_the_lock_of_another_pool_at
         assert second is not None
 
 
-async def test_each_launch_that_ended_makes_a_new_generation(aws: AwsFront, pool: Pool):
+async def test_each_launch_that_ended_begins_a_new_generation(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
     for brought, last in ((None, ""), ("i-1", ""), (None, "i-1")):
         async with locks.held("default") as lock:
@@ -61,7 +61,7 @@ async def test_each_launch_that_ended_makes_a_new_generation(aws: AwsFront, pool
         assert (lock.generation, lock.last_machine) == (3, "i-1")
 
 
-async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_generation(
+async def test_the_lock_of_a_dead_holder_expires_and_the_next_launch_has_the_same_generation(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
@@ -76,7 +76,7 @@ async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_g
             assert not await locks.hold_on("default", dead)
 
 
-async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_after_it(
+async def test_a_delayed_holder_takes_nothing_from_its_successor(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
@@ -96,7 +96,7 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
         assert (third.generation, third.last_machine) == (lock.generation, "")
 
 
-async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+async def test_a_holder_may_extend_its_lock(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
     monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     locks = (await opened()).launches

@@ -1,4 +1,4 @@
-"""Who may use a machine: records that change on condition, also where an answer is lost."""
+"""Leases of a machine: records that change on condition, even if a response is lost."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.long("deploys a pool for each test: 1 to 4 s")
 # Records
 
 
-async def test_a_machine_without_a_record_is_nobodys(aws: AwsFront, pool: Pool):
+async def test_a_machine_without_a_record_has_no_lease(aws: AwsFront, pool: Pool):
     assert await (await opened()).records.get(MACHINE) == Record(MACHINE)
 
 
-async def test_a_lease_stands_in_the_record_until_it_is_given_back(aws: AwsFront, pool: Pool):
+async def test_a_lease_is_in_the_record_until_it_is_returned(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     one, other = lease(), lease(holder="other on desk")
     assert await records.take(MACHINE, one)
@@ -44,7 +44,7 @@ async def test_a_lease_stands_in_the_record_until_it_is_given_back(aws: AwsFront
     assert before <= record.released_at <= time.time()
 
 
-async def test_a_renewal_moves_the_end_of_its_own_lease_alone(aws: AwsFront, pool: Pool):
+async def test_a_renewal_extends_only_its_own_lease(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     one, other = lease(100), lease(200)
     await records.take(MACHINE, one)
@@ -55,7 +55,7 @@ async def test_a_renewal_moves_the_end_of_its_own_lease_alone(aws: AwsFront, poo
     assert ends == pytest.approx({one.token: until, other.token: other.until}, abs=0.01)
 
 
-async def test_a_lease_that_was_given_back_twice_changes_nothing(aws: AwsFront, pool: Pool):
+async def test_returning_a_lease_twice_changes_nothing(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     taken = lease()
     await records.take(MACHINE, taken)
@@ -66,7 +66,7 @@ async def test_a_lease_that_was_given_back_twice_changes_nothing(aws: AwsFront, 
     assert not await records.renew(MACHINE, taken, time.time() + 30)
 
 
-async def test_a_closed_record_lets_no_lease_in_until_it_is_reopened(aws: AwsFront, pool: Pool):
+async def test_a_closed_record_admits_no_lease_until_it_is_reopened(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     closed = await records.close(await records.get(MACHINE))
     assert closed is not None
@@ -75,7 +75,7 @@ async def test_a_closed_record_lets_no_lease_in_until_it_is_reopened(aws: AwsFro
     assert await records.take(MACHINE, lease())
 
 
-async def test_a_process_does_not_reopen_a_record_that_another_has_closed_since(aws: AwsFront, pool: Pool):
+async def test_a_process_does_not_reopen_a_record_that_another_has_closed(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     first = await records.close(await records.get(MACHINE))
     second = await records.close(await records.get(MACHINE))
@@ -85,7 +85,7 @@ async def test_a_process_does_not_reopen_a_record_that_another_has_closed_since(
     assert not await records.take(MACHINE, lease())
 
 
-async def test_a_record_that_has_changed_since_it_was_seen_is_not_closed(aws: AwsFront, pool: Pool):
+async def test_a_record_that_has_changed_since_it_was_read_is_not_closed(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     seen = await records.get(MACHINE)
     taken = lease()
@@ -95,7 +95,7 @@ async def test_a_record_that_has_changed_since_it_was_seen_is_not_closed(aws: Aw
 
 
 @pytest.mark.always
-async def test_of_a_lease_and_a_close_at_the_same_moment_exactly_one_wins(aws: AwsFront, pool: Pool):
+async def test_a_simultaneous_lease_and_close_have_exactly_one_winner(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     for number in range(20):
         machine = f"i-{number:017x}"
@@ -105,14 +105,16 @@ async def test_of_a_lease_and_a_close_at_the_same_moment_exactly_one_wins(aws: A
         assert len((await records.get(machine)).leases) == took
 
 
-async def test_of_two_processes_that_have_seen_the_same_record_one_closes_it(aws: AwsFront, pool: Pool):
+async def test_one_of_two_processes_with_the_same_record_closes_it(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     seen = await records.get(MACHINE)
     closed = await asyncio.gather(*(records.close(seen) for _ in range(5)))
     assert sum(each is not None for each in closed) == 1
 
 
-async def test_a_lease_that_ended_can_be_closed_over_and_its_holder_learns_of_it_at_renewal(aws: AwsFront, pool: Pool):
+async def test_a_record_with_an_expired_lease_can_be_closed_and_its_holder_learns_of_it_at_renewal(
+    aws: AwsFront, pool: Pool
+):
     pool_ = await opened()
     ended, closed = await closed_over(pool_)
     assert closed.leases == (await pool_.records.get(MACHINE)).leases == ()
@@ -120,14 +122,14 @@ async def test_a_lease_that_ended_can_be_closed_over_and_its_holder_learns_of_it
     assert not await pool_.records.take(MACHINE, ended)
 
 
-async def test_a_lease_that_ended_and_that_nobody_minded_is_renewed(aws: AwsFront, pool: Pool):
+async def test_an_expired_lease_is_renewed_if_the_record_was_not_closed(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     ended = await leased(pool_, seconds=-1)
     assert await pool_.records.renew(MACHINE, ended, time.time() + 30)
     assert await live(pool_) == [ended.token]
 
 
-async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+async def test_a_close_expires(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
     monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     records = (await opened()).records
@@ -138,7 +140,7 @@ async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: py
     assert await records.take(MACHINE, lease())
 
 
-async def test_when_it_was_first_seen_stopped_stays_until_a_lease_comes(aws: AwsFront, pool: Pool):
+async def test_the_time_of_the_first_sight_as_stopped_is_kept_until_a_lease(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     await records.note_stopped(MACHINE, 100.0)
     await records.note_stopped(MACHINE, 200.0)
@@ -150,7 +152,7 @@ async def test_when_it_was_first_seen_stopped_stays_until_a_lease_comes(aws: Aws
 # Lost answers
 
 
-async def test_a_lease_whose_answer_was_lost_is_taken_once(aws: AwsFront, pool: Pool):
+async def test_a_lease_whose_response_was_lost_is_taken_once(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     lost = aws.inject(lost_answer(), UPDATE)
     taken = await leased(pool_)
@@ -158,7 +160,7 @@ async def test_a_lease_whose_answer_was_lost_is_taken_once(aws: AwsFront, pool: 
     assert [each.token for each in (await pool_.records.get(MACHINE)).leases] == [taken.token]
 
 
-async def test_a_close_whose_answer_was_lost_knows_that_it_is_its_own(aws: AwsFront, pool: Pool):
+async def test_a_close_whose_response_was_lost_recognizes_itself(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     seen = await records.get(MACHINE)
     aws.inject(lost_answer(), UPDATE)
@@ -167,7 +169,7 @@ async def test_a_close_whose_answer_was_lost_knows_that_it_is_its_own(aws: AwsFr
     assert (await records.get(MACHINE)).closed_by == closed.closed_by
 
 
-async def test_a_return_whose_answer_was_lost_is_no_error(aws: AwsFront, pool: Pool):
+async def test_a_return_whose_response_was_lost_is_no_error(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     taken = await leased(pool_)
     aws.inject(lost_answer(), UPDATE)

@@ -1,4 +1,4 @@
-"""The thread that renews a lease, and reports what becomes of the machine meanwhile."""
+"""The thread that renews a lease, and reports changes of the machine."""
 
 from __future__ import annotations
 
@@ -102,9 +102,7 @@ async def test_a_busy_event_loop_loses_no_lease(aws: AwsFront, pool: Pool, keep:
     assert await live(pool_) == [taken.token]
 
 
-async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_being_renewed(
-    aws: AwsFront, pool: Pool, keep: Keep
-):
+async def test_a_hanging_check_of_the_machine_does_not_block_the_renewal(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     taken = await leased(pool_, name)
@@ -120,7 +118,7 @@ async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_bei
     release.set()
 
 
-async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_a_lease_survives_an_outage_of_aws_shorter_than_itself(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     taken = await leased(pool_, name)
@@ -134,7 +132,7 @@ async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, p
     assert not interruption.announced
 
 
-async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_a_lost_lease_is_taken_again_if_the_record_is_open(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     ended, closed = await closed_over(pool_)
     await pool_.records.reopen(closed)
@@ -144,7 +142,7 @@ async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFr
     assert not interruption.announced
 
 
-async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_a_lease_that_is_taken_again_protects_at_once(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     ended, closed = await closed_over(pool_)
     await pool_.records.reopen(closed)
@@ -165,7 +163,7 @@ async def test_the_run_learns_that_another_process_stops_the_machine(aws: AwsFro
     assert not interruption.gone
 
 
-async def test_the_run_learns_of_the_end_that_the_machine_announces(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_the_run_learns_that_the_machine_announces_its_end(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     interruption = keep(pool_, name, await leased(pool_, name))
@@ -176,7 +174,7 @@ async def test_the_run_learns_of_the_end_that_the_machine_announces(aws: AwsFron
     assert not interruption.gone
 
 
-async def test_the_run_learns_of_the_end_that_a_spot_request_announces(
+async def test_the_run_learns_that_the_spot_request_announces_an_interruption(
     aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
 ):
     pool_ = await opened()
@@ -203,7 +201,7 @@ async def test_the_run_learns_that_the_machine_has_vanished(aws: AwsFront, pool:
     assert await gone(interruption) == f"{name} is terminated"
 
 
-async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_a_machine_that_ec2_does_not_know_in_two_checks_is_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
@@ -213,7 +211,7 @@ async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: 
     assert not interruption.announced
 
 
-async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_a_machine_that_ec2_no_longer_knows_is_gone(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     interruption = keep(pool_, name, await leased(pool_, name))
@@ -229,9 +227,7 @@ async def test_the_renewal_ends_with_the_release(aws: AwsFront, pool: Pool, mach
     assert not allocation.interruption.announced
 
 
-async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(
-    aws: AwsFront, pool: Pool, machines: Machines
-):
+async def test_a_renewal_in_progress_does_not_restore_a_returned_lease(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired(lease_seconds=LEASE_S)
     release = threading.Event()
     renewal = aws.inject(held(release), UPDATE, where=lambda call: "ends_at" in call.parameters["UpdateExpression"])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long("runs the command with machines: 7 to 14 s")
 
 
 @pytest.mark.long("takes 15 s; test_ec2_slots has the choice of machines")
-def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
+def test_a_small_pdf_is_read_on_one_of_several_machines_which_stays_warm(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan()
@@ -32,14 +32,14 @@ def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the
     assert machines.running() == [second.manifest["machines"][0]["id"]] == [record["id"]]
 
 
-def test_a_machine_whose_model_cannot_be_had_is_ended(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_a_machine_whose_model_cannot_be_pulled_is_ended(ec2: Hearth, machines: Machines, tmp_path: Path):
     outcome = ec2.read(paper(tmp_path, 1), "--model", "no-such-model")
     assert outcome.code == 1
     assert "reads with Tesseract, and cannot run the model" in outcome.json["error"]
     machines.wait(lambda: machines.running() == [])
 
 
-def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_itself(
+def test_if_aws_is_unreachable_at_the_release_the_pages_are_kept_and_the_lease_expires(
     ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, held: Path, tmp_path: Path
 ):
     reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"), held)
@@ -57,7 +57,7 @@ def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_
     assert told("is left to its lease's end")
 
 
-def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
+def test_a_missing_permission_is_reported_in_one_line_and_no_machine_is_launched(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
 ):
     aws.inject(denied(), "CreateFleet", times=None)
@@ -67,7 +67,7 @@ def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
     assert machines.instances() == {}
 
 
-def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_two_simultaneous_commands_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(engine_s=0.1)
     one, other = Reading(ec2, paper(tmp_path, 6)), Reading(ec2, paper(tmp_path, 6, "other"))
     complete(one.ended(), 6)

@@ -1,4 +1,4 @@
-"""Launches that a new account refuses, and models that load slowly from a disk that is filled from a snapshot."""
+"""Launches that a new account refuses, and models that load slowly from a volume made of a snapshot."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.support.aws.reading import complete, paper
 from tests.support.commands import Hearth
 
 
-async def test_spot_without_its_service_linked_role_is_refused_and_says_so(aws: AwsFront, pool: Pool):
+async def test_spot_without_its_service_linked_role_is_refused_with_the_reason(aws: AwsFront, pool: Pool):
     aws.capacity.no_spot_role()
     ec2 = {"poll_seconds": 0.1, "spot_policy": "spot", "capacity_seconds": 1}
     with pytest.raises(CloudError, match="service-linked role"):
         await Ec2Backend(Settings(ec2=ec2)).acquire(2, "paper on desk")
 
 
-def test_an_instance_profile_is_unknown_for_a_while_after_it_was_made(aws: AwsFront, pool: Pool, machines: Machines):
+def test_an_instance_profile_is_unknown_for_a_while_after_its_creation(aws: AwsFront, pool: Pool, machines: Machines):
     aws.capacity.profile_unknown_for(3600)
     refused = fleet(aws, pool)
     assert refused["Instances"] == []
@@ -41,16 +41,14 @@ def test_an_instance_profile_is_unknown_for_a_while_after_it_was_made(aws: AwsFr
 
 
 @pytest.mark.long("waits for a slow disk: 10 s")
-def test_a_model_is_read_with_however_slowly_its_disk_fills_within_the_limits(
-    ec2: Hearth, machines: Machines, tmp_path: Path
-):
+def test_a_model_on_a_slow_disk_is_used_within_the_time_limit(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(model_mb=40, disk_mb_s=20)
     outcome = ec2.read(paper(tmp_path, 1))
     complete(outcome, 1)
 
 
 @pytest.mark.long("waits for a slow disk: 11 s")
-def test_a_model_that_its_disk_gives_too_slowly_fails_the_run_within_its_limit(
+def test_a_model_on_a_disk_that_is_too_slow_fails_the_run_at_the_time_limit(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(model_mb=6000, disk_mb_s=10)

@@ -1,4 +1,4 @@
-"""Runs anywhere share a machine's slots by an item of the pool's table, and a run may use several machines."""
+"""Runs anywhere share a server's slots through an item of the pool's table; a run may use several machines."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def until_free(share: SlotAllocation, slots: int) -> None:
 
 
 @pytest.mark.long("many writers at once: 8 s")
-async def test_changes_at_once_are_all_made(store: TableStore):
+async def test_simultaneous_changes_are_all_made(store: TableStore):
     async def more() -> None:
         for _ in range(10):
             await store.change(lambda ledger: ledger.model_copy(update={"limit": ledger.limit + 1}))
@@ -59,7 +59,7 @@ async def test_changes_at_once_are_all_made(store: TableStore):
     assert (await store.change(lambda ledger: ledger)).limit == 50
 
 
-async def test_a_change_whose_answer_was_lost_is_made_once(aws: AwsFront, store: TableStore):
+async def test_a_change_whose_response_was_lost_is_made_once(aws: AwsFront, store: TableStore):
     await store.change(lambda ledger: ledger.model_copy(update={"limit": 1}))
     aws.inject(lost_answer(), "UpdateItem")
     async with sharing(store) as share:
@@ -67,7 +67,7 @@ async def test_a_change_whose_answer_was_lost_is_made_once(aws: AwsFront, store:
         assert (await store.change(lambda ledger: ledger)).held == 4
 
 
-async def test_a_newcomer_gets_its_part_and_a_leaver_leaves_it(store: TableStore):
+async def test_a_new_run_gets_its_share_and_returns_it_at_its_end(store: TableStore):
     async with sharing(store) as first:
         async with sharing(store) as second:
             await until_free(second, 2)
@@ -75,7 +75,7 @@ async def test_a_newcomer_gets_its_part_and_a_leaver_leaves_it(store: TableStore
         await until_free(first, 4)
 
 
-async def test_a_dead_runs_slots_come_back_when_its_claim_ends(store: TableStore):
+async def test_the_slots_of_a_dead_run_are_freed_when_its_claim_expires(store: TableStore):
     dead = SlotAllocation(store, 4, Measured(what="m", slots=4, asked=4, at=time.time()), lambda: None)
     await dead.open()
     for _ in range(4):
@@ -93,14 +93,14 @@ async def test_a_dead_runs_slots_come_back_when_its_claim_ends(store: TableStore
         await until_free(other, 4)
 
 
-async def test_a_table_that_is_refused_is_reported(aws: AwsFront, store: TableStore):
+async def test_a_table_without_permission_is_reported(aws: AwsFront, store: TableStore):
     aws.inject(denied(), "GetItem", times=None)
     with pytest.raises(CloudError, match="GetItem"):
         await store.change(lambda ledger: ledger)
 
 
 @pytest.mark.long("launches two machines: 5 s")
-async def test_a_second_machine_is_another_than_the_first(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_two_acquisitions_get_different_machines(aws: AwsFront, pool: Pool, machines: Machines):
     used = backend(machines=2)
     first = await used.acquire(2, "paper on desk")
     second = await used.acquire(2, "paper on desk")
@@ -134,7 +134,7 @@ def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
 
 
 @pytest.mark.long("launches several machines")
-def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_are_worth(
+def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_new_pages_are_worth(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(boot_s=1, engine_s=0.2)
@@ -152,7 +152,7 @@ def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_a
 
 
 @pytest.mark.long("launches several machines")
-def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_a_run_on_two_machines_continues_if_one_is_lost(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
     several(ec2, 2)
     reading = Reading(ec2, paper(tmp_path, 100), "--slots", "2")
@@ -163,7 +163,7 @@ def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, mach
 
 
 @pytest.mark.long("launches several machines")
-def test_the_budget_of_a_run_on_two_machines_counts_both_stops_new_pages_and_keeps_what_was_read(
+def test_the_budget_of_a_run_counts_both_machines_stops_new_pages_and_keeps_stored_ones(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(boot_s=1, engine_s=0.5)

@@ -1,4 +1,4 @@
-"""Machines that nobody uses are stopped, by whoever comes first; machines that somebody uses never are."""
+"""Machines that nobody uses are stopped by whoever checks them first; machines in use never are."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def use(machine: Machine, keep_alive: str) -> None:
     ("market", "action", "left"),
     [("on-demand", Action.STOP, "stopped"), ("spot", Action.TERMINATE, "terminated")],
 )
-async def test_an_idle_machine_is_put_away(aws: AwsFront, pool: Pool, market: str, action: Action, left: str):
+async def test_an_idle_machine_is_stopped(aws: AwsFront, pool: Pool, market: str, action: Action, left: str):
     pool_ = await opened()
     name = launch(aws, pool, market)
     decision = await reap(pool_, await seen(pool_, name))
@@ -51,7 +51,7 @@ async def test_an_idle_machine_is_put_away(aws: AwsFront, pool: Pool, market: st
     assert state(aws, name) == left
 
 
-async def test_a_machine_that_was_stopped_is_looked_at_again_when_it_may_be_terminated(aws: AwsFront, pool: Pool):
+async def test_a_stopped_machine_is_checked_again_when_it_may_be_terminated(aws: AwsFront, pool: Pool):
     pool_ = await opened(terminate_hours=2)
     name = launch(aws, pool)
     before = time.time()
@@ -77,7 +77,7 @@ async def test_a_young_machine_is_kept_for_its_idle_time_after_its_launch(aws: A
     assert state(aws, name) == "running"
 
 
-async def test_a_machine_is_kept_for_its_idle_time_after_a_dead_run_s_lease(aws: AwsFront, pool: Pool):
+async def test_a_machine_is_kept_for_its_idle_time_after_the_lease_of_a_dead_run(aws: AwsFront, pool: Pool):
     pool_ = await opened(idle_minutes=600)
     name = launch(aws, pool)
     aws.lifecycle.date_back(name, 3600)
@@ -86,7 +86,7 @@ async def test_a_machine_is_kept_for_its_idle_time_after_a_dead_run_s_lease(aws:
     assert decision == Decision(Action.KEEP, Why.WARM, pytest.approx(dead.until + 36_000, abs=0.01))
 
 
-async def test_a_machine_that_answers_a_client_without_a_lease_is_kept(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_that_serves_a_client_without_a_lease_is_kept(aws: AwsFront, pool: Pool, machines: Machines):
     pool_ = await opened()
     name = launch(aws, pool)
     machine, before = serving(machines), time.time()
@@ -98,14 +98,14 @@ async def test_a_machine_that_answers_a_client_without_a_lease_is_kept(aws: AwsF
     assert state(aws, name) == "running"
 
 
-async def test_a_model_that_is_pinned_keeps_no_machine_up(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_pinned_model_does_not_keep_a_machine_running(aws: AwsFront, pool: Pool, machines: Machines):
     pool_ = await opened()
     name = launch(aws, pool)
     use(serving(machines), "100h")
     assert (await reap(pool_, await seen(pool_, name))).action is Action.STOP
 
 
-async def test_a_request_between_the_look_and_the_close_keeps_the_machine_and_lets_leases_in(
+async def test_a_request_between_check_and_close_keeps_the_machine_and_admits_leases(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
     pool_ = await opened()
@@ -122,7 +122,7 @@ async def test_a_request_between_the_look_and_the_close_keeps_the_machine_and_le
     await leased(pool_, name)
 
 
-async def test_the_clock_of_a_machine_that_was_found_stopped_starts_at_the_first_look(aws: AwsFront, pool: Pool):
+async def test_a_machine_that_was_found_stopped_counts_from_the_first_check(aws: AwsFront, pool: Pool):
     pool_ = await opened(terminate_hours=1)
     name = stopped(aws, pool)
     before = time.time()
@@ -134,7 +134,7 @@ async def test_the_clock_of_a_machine_that_was_found_stopped_starts_at_the_first
     assert second == Decision(Action.KEEP, Why.STOPPED, pytest.approx(first.look_again_at, abs=0.01))
 
 
-async def test_a_machine_that_was_stopped_for_long_is_terminated(aws: AwsFront, pool: Pool):
+async def test_a_machine_that_was_stopped_long_ago_is_terminated(aws: AwsFront, pool: Pool):
     name = stopped(aws, pool)
     pool_ = await opened(terminate_hours=1)
     await reap(pool_, await seen(pool_, name))
@@ -144,7 +144,7 @@ async def test_a_machine_that_was_stopped_for_long_is_terminated(aws: AwsFront, 
     assert state(aws, name) == "terminated"
 
 
-async def test_the_record_of_a_machine_that_is_gone_is_forgotten(aws: AwsFront, pool: Pool):
+async def test_the_record_of_a_vanished_machine_is_deleted(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     await leased(pool_, name)
@@ -153,7 +153,7 @@ async def test_the_record_of_a_machine_that_is_gone_is_forgotten(aws: AwsFront, 
     assert await pool_.records.get(name) == Record(name)
 
 
-async def test_a_machine_that_is_being_stopped_is_left_alone(aws: AwsFront, pool: Pool):
+async def test_a_machine_that_is_being_stopped_is_not_changed(aws: AwsFront, pool: Pool):
     aws.takes(stopping=36_000)
     pool_ = await opened()
     name = stopped(aws, pool)
@@ -174,7 +174,7 @@ async def test_a_machine_that_others_lease_is_not_ended(aws: AwsFront, pool: Poo
     assert state(aws, name) == "running"
 
 
-async def test_a_lease_of_one_s_own_does_not_keep_a_machine(aws: AwsFront, pool: Pool):
+async def test_the_callers_own_lease_does_not_keep_a_machine(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     decision = await end(pool_, await seen(pool_, name), Why.ASKED, mine=await leased(pool_, name))
@@ -182,7 +182,7 @@ async def test_a_lease_of_one_s_own_does_not_keep_a_machine(aws: AwsFront, pool:
     assert state(aws, name) == "stopped"
 
 
-async def test_by_force_a_leased_machine_is_ended_and_its_runs_learn_of_it(aws: AwsFront, pool: Pool):
+async def test_with_force_a_leased_machine_is_ended_and_its_runs_learn_of_it(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
     other = await leased(pool_, name)
@@ -193,7 +193,7 @@ async def test_by_force_a_leased_machine_is_ended_and_its_runs_learn_of_it(aws: 
 
 
 @pytest.mark.parametrize("why", [Why.NEVER_WARM, Why.ASKED])
-async def test_what_never_got_warm_or_is_stopped_already_is_terminated(aws: AwsFront, pool: Pool, why: Why):
+async def test_a_machine_that_never_got_warm_or_is_stopped_is_terminated(aws: AwsFront, pool: Pool, why: Why):
     pool_ = await opened()
     name = stopped(aws, pool) if why is Why.ASKED else launch(aws, pool)
     assert (await end(pool_, await seen(pool_, name), why)).action is Action.TERMINATE
@@ -203,7 +203,7 @@ async def test_what_never_got_warm_or_is_stopped_already_is_terminated(aws: AwsF
 # The machine itself
 
 
-def test_an_idle_machine_ends_itself_while_aws_is_out_of_reach(aws: AwsFront, pool: Pool, machines: Machines):
+def test_an_idle_machine_ends_itself_while_aws_is_unreachable(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(watchdog=WATCHDOG)
     launch(aws, pool)
     aws.down()

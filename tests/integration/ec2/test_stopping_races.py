@@ -1,4 +1,4 @@
-"""A machine that is stopped while somebody wants it, or while others stop it, is stopped once or used."""
+"""A machine that is stopped while a run needs it, or while others stop it, is stopped once or used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 2 to 5 s")
 
 
 @pytest.mark.always
-async def test_a_lease_between_the_look_and_the_close_wins(aws: AwsFront, pool: Pool):
+async def test_a_lease_between_check_and_close_wins(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     release = threading.Event()
@@ -50,7 +50,7 @@ async def looking(aws: AwsFront) -> asyncio.Task[Any]:
     return acquiring
 
 
-async def test_a_run_that_comes_while_its_machine_is_being_stopped_starts_it_again_and_can_read(
+async def test_a_run_during_the_stop_of_its_machine_starts_it_again_and_reads(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
     pool_ = await opened()
@@ -72,9 +72,7 @@ async def test_a_run_that_comes_while_its_machine_is_being_stopped_starts_it_aga
     await used.release(allocation)
 
 
-async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_another(
-    aws: AwsFront, pool: Pool, machines: Machines
-):
+async def test_a_run_during_the_end_of_its_spot_machine_uses_another(aws: AwsFront, pool: Pool, machines: Machines):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
     serving(machines)
@@ -91,7 +89,7 @@ async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_anot
     await used.release(allocation)
 
 
-async def test_three_processes_at_once_stop_a_machine_once_without_an_error(aws: AwsFront, pool: Pool):
+async def test_three_simultaneous_processes_stop_a_machine_once_without_an_error(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     found = await seen(pool_, name)
@@ -122,7 +120,7 @@ async def test_processes_that_stop_a_machine_one_after_the_other_get_no_error(aw
     await reap(pool_, await seen(pool_, name))
 
 
-async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: AwsFront, pool: Pool):
+async def test_a_machine_that_could_not_be_stopped_admits_leases_again(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     aws.inject(error("OperationNotPermitted"), "StopInstances")
@@ -131,7 +129,7 @@ async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: Aws
     await leased(pool_, name)
 
 
-async def test_a_process_that_was_delayed_for_too_long_stops_nothing(
+async def test_a_process_that_was_delayed_too_long_stops_nothing(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tasks.backends.ec2.reaper, "MARGIN_SECONDS", CLOSED_SECONDS)

@@ -1,4 +1,4 @@
-"""What is put away in passing: old disks, and the machines that the flows look at."""
+"""The sweep and the idle shutdown: old disks and unused machines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 1 to 6 s")
 # Disks
 
 
-async def test_an_old_disk_that_no_machine_has_is_deleted_and_nothing_else(
+async def test_an_old_unattached_disk_is_deleted_and_nothing_else(
     aws: AwsFront, pool: Pool, pools: Callable[..., Pool], machines: Machines
 ):
     pools("gpu")
@@ -82,9 +82,7 @@ def scheduled(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[t
         yield asked
 
 
-async def test_one_machine_that_cannot_be_stopped_does_not_keep_the_sweep_from_the_others(
-    aws: AwsFront, pool: Pool, scheduled: list
-):
+async def test_a_machine_that_cannot_be_stopped_does_not_end_the_sweep(aws: AwsFront, pool: Pool, scheduled: list):
     names = [launch(aws, pool, "spot") for _ in range(3)]
     aws.inject(
         error("OperationNotPermitted"),
@@ -99,15 +97,15 @@ async def test_one_machine_that_cannot_be_stopped_does_not_keep_the_sweep_from_t
 
 
 @pytest.mark.always
-async def test_the_sweep_tells_what_it_did(aws: AwsFront, pool: Pool, scheduled: list, pools: Callable[..., Pool]):
+async def test_the_sweep_reports_what_it_did(aws: AwsFront, pool: Pool, scheduled: list, pools: Callable[..., Pool]):
     names = [launch(aws, pool), launch(aws, pool, "spot")]
     elsewhere = launch(aws, pools("gpu"))
     assert set(await sweep_machines.fn()) == {f"{names[0]}: stop: idle", f"{names[1]}: terminate: idle"}
     assert state(aws, elsewhere) == "running"
 
 
-async def test_two_sweeps_at_once_are_both_done_and_the_machine_is_stopped(aws: AwsFront, pool: Pool, scheduled: list):
-    """No limit of Prefect's keeps them apart: AWS takes the second stop of a machine as done."""
+async def test_two_simultaneous_sweeps_complete_and_the_machine_is_stopped(aws: AwsFront, pool: Pool, scheduled: list):
+    """Prefect does not prevent this; AWS accepts the second stop of a machine."""
     name = launch(aws, pool)
     told = await asyncio.gather(sweep_machines.fn(), sweep_machines.fn())
     assert f"{name}: stop: idle" in [line for lines in told for line in lines]
@@ -115,7 +113,7 @@ async def test_two_sweeps_at_once_are_both_done_and_the_machine_is_stopped(aws: 
     assert state(aws, name) == "stopped"
 
 
-async def test_the_idle_shutdown_touches_no_machine_of_another_pool(
+async def test_the_idle_shutdown_does_not_change_machines_of_another_pool(
     aws: AwsFront, pool: Pool, scheduled: list, pools: Callable[..., Pool]
 ):
     name = launch(aws, pools("gpu"))
@@ -124,7 +122,7 @@ async def test_the_idle_shutdown_touches_no_machine_of_another_pool(
     assert scheduled == []
 
 
-async def test_the_idle_shutdown_of_a_leased_machine_looks_again_after_the_lease(
+async def test_the_idle_shutdown_of_a_leased_machine_is_scheduled_again_after_the_lease(
     aws: AwsFront, pool: Pool, scheduled: list
 ):
     name = launch(aws, pool)

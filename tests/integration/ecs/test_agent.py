@@ -1,4 +1,4 @@
-"""The tasks' own program, as a process: when a task is healthy, and how it ends."""
+"""The program of ECS tasks, as a process: when a task is healthy, and how it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE, until
 pytestmark = pytest.mark.long("starts the task's program for each test: 9 s in all")
 
 
-def test_a_task_is_healthy_when_its_model_is_loaded_as_pages_want_it_and_not_before(embedded):
+def test_a_task_is_healthy_once_its_model_is_loaded_with_the_options_of_pages(embedded):
     task = embedded()
     assert task.state()[0] in {0, 503}
     task.until(200, "warm")
@@ -27,7 +27,7 @@ def test_a_task_is_healthy_when_its_model_is_loaded_as_pages_want_it_and_not_bef
     assert loaded["expires_at"] > "2200"
 
 
-def test_a_model_that_was_unloaded_is_loaded_again_and_the_time_of_a_page_does_not_unpin_it(embedded):
+def test_an_unloaded_model_is_loaded_again_and_stays_pinned_after_pages(embedded):
     task = embedded()
     task.until(200, "warm")
     task.generate(prompt="", keep_alive=0)
@@ -43,7 +43,7 @@ def test_a_model_that_was_unloaded_is_loaded_again_and_the_time_of_a_page_does_n
     until(pinned)
 
 
-def test_a_task_that_is_stopped_gets_no_pages_and_ends_after_those_in_flight(embedded, tmp_path: Path):
+def test_a_stopped_task_gets_no_pages_and_ends_after_those_in_flight(embedded, tmp_path: Path):
     task = embedded()
     task.until(200, "warm")
     (tmp_path / "held").touch()
@@ -66,7 +66,7 @@ def test_a_task_that_is_stopped_gets_no_pages_and_ends_after_those_in_flight(emb
         httpx.get(task.ollama)
 
 
-def test_pages_that_never_end_do_not_keep_a_task_for_ever(embedded, tmp_path: Path):
+def test_pages_that_never_end_do_not_keep_a_task_running(embedded, tmp_path: Path):
     task = embedded(HEARTH_DRAIN_SECONDS="0.3")
     task.until(200, "warm")
     port = int(task.ollama.rpartition(":")[2])
@@ -75,7 +75,7 @@ def test_pages_that_never_end_do_not_keep_a_task_for_ever(embedded, tmp_path: Pa
         assert task.process.wait(PATIENCE) == 0
 
 
-def test_where_ollama_ends_by_itself_so_does_the_task(tmp_path: Path):
+def test_a_task_ends_with_its_ollama(tmp_path: Path):
     with running([sys.executable, "-c", "raise SystemExit(7)"], free_port(), tmp_path) as task:
         assert task.process.wait(PATIENCE) == 7
 
@@ -88,15 +88,15 @@ def test_where_ollama_ends_by_itself_so_does_the_task(tmp_path: Path):
         ({"size": 8e9, "size_vram": 6e9}, {"HEARTH_REQUIRE_GPU": "1"}, "only 6.0 of 8.0 GB are in GPU memory"),
     ],
 )
-def test_a_task_that_is_not_as_pages_want_it_says_why(scripted, listed, settings, told: str):
+def test_an_unhealthy_task_reports_the_reason(scripted, listed, settings, told: str):
     assert told in scripted(listed, **settings).until(503, told)
 
 
-def test_what_spills_out_of_the_gpu_is_healthy_where_there_is_none(scripted):
+def test_a_model_outside_the_gpu_is_healthy_without_a_gpu(scripted):
     scripted({"size": 8, "size_vram": 0}).until(200)
 
 
-def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[str]):
+def test_without_an_argument_it_prints_its_usage(capsys: pytest.CaptureFixture[str]):
     assert program.main([]) == 2
     assert "agent.py ollama serve" in capsys.readouterr().out
 
@@ -105,5 +105,5 @@ def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[
     ("moment", "offset"),
     [("2026-11-24T10:00:00.1Z", 0), ("2026-11-24T10:00:00+01:00", 3600), ("2026-11-24T10:00:00.12-05:30", -19_800)],
 )
-def test_times_are_read_as_go_writes_them(moment: str, offset: float):
-    assert program._offset(moment) == offset
+def test_times_in_gos_format_are_parsed(moment: str, offset: float):
+    assert program.utc_offset(moment) == offset

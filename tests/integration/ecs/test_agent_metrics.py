@@ -1,4 +1,4 @@
-"""The tasks' own program, as a process: what it tells CloudWatch."""
+"""The program of ECS tasks, as a process: the metrics that it sends to CloudWatch."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read(task: Running) -> None:
 
 
 @pytest.mark.always
-def test_it_tells_cloudwatch_whether_it_was_used_signed_with_the_tasks_own_role(cloudwatch):
+def test_it_sends_its_use_to_cloudwatch_signed_with_the_tasks_role(cloudwatch):
     task, told = cloudwatch()
     # Just come: somebody wants it. From then on what is asked of it counts, and not what the agent asks itself.
     assert told.used()[0]
@@ -82,7 +82,7 @@ def test_it_tells_cloudwatch_whether_it_was_used_signed_with_the_tasks_own_role(
     assert not told.values("Hearth", "MachinesUp")  # it was not asked for
 
 
-def test_it_tells_what_machines_tell_so_that_their_alarms_hold_for_tasks(cloudwatch, tmp_path: Path):
+def test_it_sends_the_metrics_of_machines_so_that_their_alarms_cover_tasks(cloudwatch, tmp_path: Path):
     scripted = tmp_path / "nvidia-smi"
     scripted.write_text("#!/bin/sh\necho 70, 7680, 15360, 60; echo '90, [N/A], 15360, 61'\n")
     scripted.chmod(0o755)
@@ -96,7 +96,7 @@ def test_it_tells_what_machines_tell_so_that_their_alarms_hold_for_tasks(cloudwa
     assert told.values("Hearth/ECS", "GpuUse")[-1].keys() == {80.0}
 
 
-def test_gpu_use_is_always_published_and_of_the_last_minute_alone(cloudwatch, tmp_path: Path):
+def test_gpu_use_is_always_sent_for_the_last_minute_only(cloudwatch, tmp_path: Path):
     scripted = tmp_path / "nvidia-smi"
     scripted.write_text("#!/bin/sh\necho 90, 50, 100, 60\n")
     scripted.chmod(0o755)
@@ -106,7 +106,7 @@ def test_gpu_use_is_always_published_and_of_the_last_minute_alone(cloudwatch, tm
     until(lambda: told.values("Hearth/ECS", "GpuUse")[-1] == {10.0: 1})
 
 
-def test_connections_that_the_load_balancer_keeps_are_requests_in_flight_only_while_some_end(cloudwatch):
+def test_kept_connections_count_as_requests_in_flight_only_while_some_end(cloudwatch):
     task, told = cloudwatch(HEARTH_METRICS="yes")
     with httpx.Client(base_url=task.ollama) as kept:
         kept.get("/api/version")

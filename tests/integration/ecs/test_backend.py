@@ -1,4 +1,4 @@
-"""How the backend asks for tasks, uses them and gives them back; on moto, with targets that stand for warm tasks."""
+"""The ECS backend requests tasks, uses and releases them; on moto, with targets that stand for warm tasks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def leases() -> int:
 
 
 @pytest.mark.always
-async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: World):
+async def test_tasks_are_requested_and_the_first_warm_one_is_used(service: World):
     acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
     await until_async(lambda: service.desired == 2)
     assert not acquiring.done()
@@ -80,7 +80,7 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
     assert service.desired == 2
 
 
-async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
+async def test_status_shows_who_uses_the_tasks_and_when_they_end(service: World):
     warm(service, "10.0.0.1")
     allocation = await EcsBackend(SETTINGS).acquire(1, "a test")
     now = await allocation.lease.status()
@@ -90,7 +90,7 @@ async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
 
 
 @pytest.mark.parametrize(("slots", "tasks"), [(1, 1), (SLOTS, 1), (SLOTS + 1, 2), (100, 2)])
-async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
+async def test_no_more_tasks_are_requested_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(slots, "a test", 2)
@@ -102,12 +102,12 @@ async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: W
 @pytest.mark.parametrize(
     ("pages", "slots", "tasks"), [(3, 16, 2), (239, 16, 2), (240, 16, 3), (9999, 16, 4), (9999, 8, 2), (9999, 4, 1)]
 )
-def test_a_run_begins_with_as_many_tasks_as_its_pages_are_worth(pages: int, slots: int, tasks: int):
-    """Two at the least; by the threshold of the alarm that adds one: 20 pages for each of 4 slots."""
+def test_a_run_requests_as_many_tasks_as_its_pages_are_worth(pages: int, slots: int, tasks: int):
+    """At least two; the alarm that adds one has a threshold of 20 pages for each of 4 slots."""
     assert EcsBackend(Settings()).scale(slots).machines(pages) == tasks
 
 
-async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: World):
+async def test_a_run_does_not_reduce_the_number_of_tasks(service: World):
     service.scale(4)
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
@@ -116,7 +116,7 @@ async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: Worl
     await backend.release(allocation)
 
 
-async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(service: World):
+async def test_tasks_that_are_removed_during_a_run_are_requested_again(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
@@ -126,7 +126,7 @@ async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(s
 
 
 @pytest.mark.always
-async def test_where_no_task_gets_warm_the_newest_event_is_shown_and_nothing_is_left(service: World):
+async def test_if_no_task_gets_warm_the_newest_event_is_shown_and_no_task_is_left(service: World):
     hasty = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"start_seconds": 0.3})})
     with pytest.raises(CapacityError, match=r"got warm in 0\.3 s: 0 of \d tasks warm"):
         await EcsBackend(hasty).acquire(16, "a test", 2)
@@ -134,7 +134,7 @@ async def test_where_no_task_gets_warm_the_newest_event_is_shown_and_nothing_is_
     assert await leases() == 0
 
 
-async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service: World):
+async def test_a_run_that_ends_while_it_waits_leaves_no_task(service: World):
     acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
     await until_async(lambda: service.desired == 2)
     acquiring.cancel()
@@ -143,7 +143,7 @@ async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service:
     assert service.desired == 0
 
 
-async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(service: World):
+async def test_broken_tasks_are_removed_unless_others_use_them(service: World):
     warm(service, "10.0.0.1")
     one, other = EcsBackend(SETTINGS), EcsBackend(SETTINGS)
     mine, theirs = await one.acquire(16, "one", 2), await other.acquire(16, "another", 2)
@@ -153,7 +153,7 @@ async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(servi
     assert service.desired == 0
 
 
-async def test_a_run_learns_that_no_task_serves_any_more(service: World):
+async def test_a_run_learns_that_no_task_is_left(service: World):
     warm(service, "10.0.0.1")
     quick = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"gone_seconds": 0.3})})
     backend = EcsBackend(quick)
@@ -175,7 +175,7 @@ async def test_a_run_learns_that_the_service_was_deleted(service: World):
     await backend.release(allocation)
 
 
-async def test_what_the_alarms_watch_is_published_from_the_start(service: World):
+async def test_the_metrics_of_the_alarms_are_sent_from_the_start(service: World):
     warm(service, "10.0.0.1", "10.0.0.2")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
@@ -184,7 +184,7 @@ async def test_what_the_alarms_watch_is_published_from_the_start(service: World)
     await backend.release(allocation)
 
 
-async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(service: World):
+async def test_a_model_or_context_that_the_tasks_do_not_keep_warm_is_refused(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
@@ -196,7 +196,7 @@ async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(serv
     await backend.release(allocation)
 
 
-async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
+async def test_the_error_of_a_missing_service_names_the_command_that_deploys_it(aws: AwsFront):
     with pytest.raises(CloudError, match="hearth infra up ecs"):
         await EcsBackend(SETTINGS).acquire(16, "a test", 2)
 

@@ -1,4 +1,4 @@
-"""A run looks for the image of the tasks before it asks for machines that would wait for it in vain."""
+"""A run checks that the image of the tasks exists before it requests machines that would wait for it in vain."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ async def asked_for_tasks(service: World) -> None:
         await asyncio.gather(acquiring, return_exceptions=True)
 
 
-async def test_without_an_image_no_task_is_asked_for(service: World):
+async def test_without_an_image_no_task_is_requested(service: World):
     with pytest.raises(CloudError, match=rf"have no image: {REPOSITORY}:{TAG} was not pushed.*hearth infra up ecs"):
         await EcsBackend(SETTINGS).acquire(4, "a test", 2)
     assert service.desired == 0
 
 
-async def test_with_its_image_tasks_are_asked_for(service: World):
+async def test_with_an_image_tasks_are_requested(service: World):
     push_image(f"{REPOSITORY}:{TAG}", client=service.aws.behind("ecr"))
     await asked_for_tasks(service)
 
 
-async def test_a_run_that_may_not_look_reads_with_a_warning(service: World):
+async def test_a_run_without_permission_to_check_reads_with_a_warning(service: World):
     service.aws.inject(error("AccessDeniedException"), "DescribeImages", times=None)
     heard: list[Event] = []
     with subscribe(heard.append):

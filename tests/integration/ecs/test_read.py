@@ -26,7 +26,7 @@ def failures(outcome: Outcome) -> list[str]:
 
 
 @pytest.mark.long("takes 14 s; test_ecs_backend has each step")
-def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_follow(ecs: Hearth, world: World):
+def test_pages_in_flight_follow_the_number_of_tasks_during_a_run(ecs: Hearth, world: World):
     world.hold()
     reading = Reading(ecs, paper(ecs.directory, PAGES))
     world.wait(lambda: world.alb.in_flight == 2 * SLOTS)
@@ -69,7 +69,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
 
 
 @pytest.mark.long("reads a document on several tasks; test_ecs_backend has the steps")
-def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: World):
+def test_pages_of_a_dead_task_are_read_on_the_others(ecs: Hearth, world: World):
     world.hold()
     reading = Reading(ecs, paper(ecs.directory, PAGES))
     world.wait(lambda: [target.pages for target in world.alb.targets.values()] == [SLOTS] * 2)
@@ -89,7 +89,7 @@ def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: Wo
 
 
 @pytest.mark.long("reads a document on several tasks; test_ecs_backend has the steps")
-def test_start_gets_two_tasks_warm_ahead_of_time_and_a_run_finds_them(ecs: Hearth, world: World):
+def test_start_warms_two_tasks_up_and_a_run_uses_them(ecs: Hearth, world: World):
     started = ecs("start")
     assert started.code == 0, started.err
     assert f"is warm at {world.alb.url} with " in started.out

@@ -1,4 +1,4 @@
-"""The dashboard and the alarms look at metrics that there are, and say what they mean."""
+"""The dashboard and the alarms use metrics that exist, and explain what they mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dimensions(name: str) -> set[str]:
 
 
 class TestMetrics:
-    def test_alarms_look_at_metrics_that_are_sent_with_the_dimensions_that_they_have(self):
+    def test_alarms_use_metrics_that_are_sent_with_these_dimensions(self):
         known = {metric.name for metric in (*names.OF_RUNS, *names.OF_MACHINES)}
         for name, alarm in OURS.items():
             for metric in looked_at(alarm):
@@ -32,7 +32,7 @@ class TestMetrics:
                 told = {each["Name"] for each in metric["Dimensions"]}
                 assert told == dimensions(metric["MetricName"]), name
 
-    def test_the_dashboard_shows_every_metric_that_is_sent_and_none_that_is_not(self):
+    def test_the_dashboard_shows_exactly_the_metrics_that_are_sent(self):
         text = json.dumps(DASHBOARD)
         known = {metric.name for metric in (*names.OF_RUNS, *names.OF_MACHINES)}
         listed = {
@@ -44,7 +44,7 @@ class TestMetrics:
         searched = set(re.findall(r'MetricName=\\"(\w+)\\"', text))
         assert listed | searched == known
 
-    def test_it_shows_what_waits_for_ecs_tasks_and_sagemaker_s_own_of_the_pool_s_endpoint(self):
+    def test_the_dashboard_shows_the_queue_of_ecs_tasks_and_sagemakers_metrics_of_the_endpoint(self):
         rows = [row for w in DASHBOARD["widgets"] for row in w["properties"].get("metrics", ()) if len(row) > 2]
         ecs = {(row[1], *row[2:-1]) for row in rows if row[0] == "Hearth/ECS"}
         assert ecs == {("PagesWaitingPerSlot", "Pool", "night")}
@@ -55,11 +55,11 @@ class TestMetrics:
         assert "VariantName: all" in endpoint
         assert 'EndpointName: !Sub "hearth-${Pool}"' in endpoint
 
-    def test_searches_name_the_dimensions_that_their_metrics_have(self):
+    def test_searches_name_the_dimensions_of_their_metrics(self):
         for found, name in re.findall(r"\{Hearth,([\w,]+)\} MetricName=\\\"(\w+)", json.dumps(DASHBOARD)):
             assert set(found.split(",")) == dimensions(name)
 
-    def test_the_dashboard_lists_every_alarm_of_ours(self):
+    def test_the_dashboard_lists_every_alarm_of_the_stack(self):
         (shown,) = (w["properties"]["alarms"] for w in DASHBOARD["widgets"] if w["type"] == "alarm")
         assert {arn.removeprefix("arn:of:").removesuffix(".Arn") for arn in shown} == set(OURS)
 
@@ -119,23 +119,23 @@ class TestAlarms:
             ("DailyCost", {"MachinesUp": 1}, True),  # 24 hours: USD 12, over 6
         ],
     )
-    def test_it_goes_off_when_it_should_and_only_then(self, name: str, values: dict[str, float], expected: bool):
+    def test_an_alarm_goes_off_exactly_when_it_should(self, name: str, values: dict[str, float], expected: bool):
         assert says(name, **values) is expected
 
     @pytest.mark.parametrize("name", OURS)
-    def test_none_goes_off_when_nothing_runs(self, name: str):
+    def test_no_alarm_goes_off_when_nothing_runs(self, name: str):
         assert says(name) is False
         assert ALARMS[name]["TreatMissingData"] == "notBreaching"
 
-    def test_the_charges_stay_as_they_were_told_last(self):
+    def test_missing_charges_keep_the_last_value(self):
         assert ALARMS["MonthlyCharges"]["TreatMissingData"] == "ignore"
 
     @pytest.mark.parametrize("name", ALARMS)
-    def test_each_tells_somebody_and_what_it_means(self, name: str):
+    def test_each_alarm_notifies_and_explains_itself(self, name: str):
         assert ALARMS[name]["AlarmActions"] == ["arn:of:Topic"]
         assert len(ALARMS[name]["AlarmDescription"]) > 40
 
-    def test_cloudwatch_takes_each_as_it_is(self, cloud: Cloud):
+    def test_cloudwatch_accepts_each_alarm(self, cloud: Cloud):
         client = boto3.client("cloudwatch")
         for alarm in ALARMS.values():
             client.put_metric_alarm(**{**alarm, "Threshold": float(alarm["Threshold"])})

@@ -1,4 +1,4 @@
-"""An image is baked, and whatever goes wrong its machine is ended. On moto's server; a thread plays the machine."""
+"""An image is baked, and its machine is ended whatever fails. On moto's server; a thread plays the machine."""
 
 import threading
 import time
@@ -73,21 +73,21 @@ def baked(cloud: Cloud) -> str:
 
 class TestBaking:
     @pytest.mark.always
-    def test_the_pool_launches_from_the_image_and_the_machine_is_gone(self, deployed: Cloud):
+    def test_the_pool_launches_from_the_image_and_the_machine_is_ended(self, deployed: Cloud):
         image = baked(deployed)
         assert deployed.parameter("/hearth/default/ami") == image
         (machine,) = bakers(deployed)
         assert deployed.state(machine) == "terminated"
         assert any("installing Ollama" in text for text in deployed.told)
 
-    def test_the_image_tells_its_pool_settings_and_base(self, deployed: Cloud):
+    def test_the_image_is_tagged_with_its_pool_settings_and_base(self, deployed: Cloud):
         (image,) = deployed.aws.ec2.describe_images(ImageIds=[baked(deployed)])["Images"]
         tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
         assert tags["hearth:pool"] == "default"
         assert tags["hearth:config"] == config_digest(pool())
         assert tags[BASE_TAG] == BASE_PARAMETER
 
-    def test_the_machine_is_never_one_of_the_pool(self, deployed: Cloud):
+    def test_the_machine_is_never_part_of_the_pool(self, deployed: Cloud):
         seen: list[str] = []
 
         def launched(parsed: dict[str, list[dict[str, list[dict[str, str]]]]], **_: object) -> None:
@@ -106,7 +106,7 @@ class TestBaking:
         assert deployed.parameter("/hearth/default/ami") == image
         assert any("slower until the next bake" in text for text in deployed.told)
 
-    def test_up_leaves_the_baked_image_for_another_base(self, deployed: Cloud):
+    def test_up_replaces_the_baked_image_if_the_base_changes(self, deployed: Cloud):
         baked(deployed)
         base = deployed.parameter(BASE_PARAMETER)
         assert base
@@ -125,7 +125,7 @@ class TestBaking:
         told = " ".join(deployed.told)
         assert f"image {first} snap-" in told
 
-    def test_down_says_that_images_are_kept_and_deletes_them_if_asked(self, deployed: Cloud):
+    def test_down_keeps_images_and_deletes_them_on_request(self, deployed: Cloud):
         image = baked(deployed)
         assert f"image {image}" in down(deployed.aws, "default", deployed.listen, poll_seconds=POLL).kept
         assert down(deployed.aws, "default", deployed.listen, with_images=True, poll_seconds=POLL).kept == ()
@@ -138,7 +138,7 @@ class TestFailing:
         assert cloud.parameter("/hearth/default/ami") == cloud.parameter(BASE_PARAMETER)
         assert cloud.own_images() == []
 
-    def test_a_machine_that_says_it_failed_is_ended_and_its_log_told(self, deployed: Cloud):
+    def test_a_machine_that_reports_a_failure_is_ended_and_its_log_shown(self, deployed: Cloud):
         def log(text: str) -> None:
             """What the machine has logged by the time that it says what it does."""
             deployed.listen(text)
@@ -159,7 +159,7 @@ class TestFailing:
             bake(deployed.aws, how(serving_seconds=0.3), deployed.listen)
         self.check_nothing_came_of_it(deployed)
 
-    def test_a_machine_that_goes_by_itself_is_told(self, deployed: Cloud):
+    def test_a_machine_that_ends_by_itself_is_reported(self, deployed: Cloud):
         def end() -> None:
             until(lambda: bakers(deployed))
             deployed.aws.ec2.terminate_instances(InstanceIds=bakers(deployed))
@@ -172,7 +172,7 @@ class TestFailing:
         self.check_nothing_came_of_it(deployed)
 
     @pytest.mark.parametrize("operation", ["DeleteTags", "StopInstances", "CreateImage", "PutParameter"])
-    def test_whatever_aws_refuses_the_machine_is_ended(self, deployed: Cloud, operation: str):
+    def test_the_machine_is_ended_whatever_call_aws_refuses(self, deployed: Cloud, operation: str):
         deployed.fail(operation, "AccessDenied")
         with machine_says(deployed, "serving"), pytest.raises(Exception, match=operation):
             bake(deployed.aws, how(), deployed.listen)
@@ -187,7 +187,7 @@ class TestFailing:
             bake(deployed.aws, how(), interrupted)
         self.check_nothing_came_of_it(deployed)
 
-    def test_an_interruption_while_the_image_is_made_leaves_no_image(self, deployed: Cloud):
+    def test_an_interruption_while_the_image_is_created_leaves_no_image(self, deployed: Cloud):
         def interrupted(text: str) -> None:
             if "Stopping" in text:
                 deployed.on("after-call", "DescribeImages", stop)
@@ -206,22 +206,22 @@ class TestFailing:
             bake(deployed.aws, how(), deployed.listen)
         assert any("hearth:bake=default may still run" in text for text in deployed.told)
 
-    def test_where_there_is_no_room_the_next_place_and_type_are_tried(self, deployed: Cloud):
+    def test_without_capacity_the_next_zone_and_type_are_tried(self, deployed: Cloud):
         # AWS answers 500 here; 400 spares the test botocore's retries.
         deployed.fail("RunInstances", "InsufficientInstanceCapacity", times=1)
         baked(deployed)
         assert any("No capacity: g4dn.xlarge" in text for text in deployed.told)
 
-    def test_no_room_anywhere(self, deployed: Cloud):
+    def test_without_any_capacity_the_bake_fails(self, deployed: Cloud):
         deployed.fail("RunInstances", "VcpuLimitExceeded")
         with pytest.raises(BakeError, match="EC2 has no capacity"):
             bake(deployed.aws, how(), deployed.listen)
 
-    def test_a_pool_without_a_stack(self, cloud: Cloud):
+    def test_a_pool_without_a_stack_is_refused(self, cloud: Cloud):
         with pytest.raises(RequestError, match="hearth infra up ec2"):
             bake(cloud.aws, how(), cloud.listen)
 
-    def test_a_second_bake_at_once(self, deployed: Cloud):
+    def test_a_simultaneous_second_bake_is_refused(self, deployed: Cloud):
         outputs = up(deployed.aws, pool(), deployed.listen, poll_seconds=POLL).outputs
         tags = [{"ResourceType": "instance", "Tags": [{"Key": "hearth:bake", "Value": "default"}]}]
         machine = deployed.launch(outputs, TagSpecifications=tags)

@@ -13,7 +13,7 @@ __all__ = ["deployed"]
 UNKNOWN = "Value for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
 
 
-def test_the_launch_is_asked_for_again(deployed: Cloud):
+def test_the_launch_is_repeated(deployed: Cloud):
     deployed.fail("RunInstances", "InvalidParameterValue", UNKNOWN, times=2)
     with machine_says(deployed, "serving"):
         image = bake(deployed.aws, how(), deployed.listen)
@@ -21,7 +21,7 @@ def test_the_launch_is_asked_for_again(deployed: Cloud):
     assert deployed.told.count("EC2 does not know the new instance profile yet; trying again.") == 2
 
 
-def test_not_for_ever(deployed: Cloud):
+def test_the_launch_is_not_repeated_for_ever(deployed: Cloud):
     deployed.fail("RunInstances", "InvalidParameterValue", UNKNOWN)
     with pytest.raises(InfraError, match="Invalid IAM Instance Profile name"):
         bake(deployed.aws, how(settling_seconds=0.1), deployed.listen)

@@ -1,4 +1,4 @@
-"""The boot script, run for real by bash; what it calls are stubs that write down how they were called."""
+"""The boot script, run by a real bash; the commands that it calls are stubs that record their arguments."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @pytest.mark.always
-def test_a_bare_machine_installs_pulls_and_serves_and_says_so_at_each_step(machine: Machine):
+def test_a_bare_machine_installs_pulls_and_serves_and_reports_each_step(machine: Machine):
     assert machine.boot() == 0
     assert [line for line in machine.told if line.startswith("tell")] == [
         "tell installing Ollama 0.33.0",
@@ -118,7 +118,7 @@ def test_a_bare_machine_installs_pulls_and_serves_and_says_so_at_each_step(machi
 
 
 @pytest.mark.always
-def test_what_is_there_is_neither_installed_nor_pulled_again(machine: Machine):
+def test_an_installed_ollama_and_a_pulled_model_are_kept(machine: Machine):
     machine.boot()
     assert machine.boot() == 0
     assert [line for line in machine.told if line.startswith("tell")] == ["tell starting Ollama", "tell serving"]
@@ -126,14 +126,14 @@ def test_what_is_there_is_neither_installed_nor_pulled_again(machine: Machine):
     assert "ollama pull" not in machine.calls
 
 
-def test_another_version_replaces_the_one_that_is_there(machine: Machine):
+def test_another_version_replaces_the_installed_one(machine: Machine):
     machine.boot()
     (machine.here / "opt/ollama.version").write_text("0.24.0\n")
     machine.boot()
     assert "tell installing Ollama 0.33.0" in machine.told
 
 
-def test_a_version_that_came_as_tgz_is_had_as_that(machine: Machine):
+def test_an_old_version_is_installed_from_its_tgz(machine: Machine):
     machine.stub("curl", f'case "$*" in *--head*) exit 22;; esac\n{STUBS["curl"]}')
     assert machine.boot() == 0
     assert "ollama-linux-amd64.tgz" in machine.calls
@@ -147,7 +147,7 @@ def refused(machine: Machine) -> str:
     return machine.told[-2]
 
 
-def test_an_archive_that_is_not_the_releases_is_not_unpacked_and_the_machine_ends(machine: Machine):
+def test_an_archive_with_a_wrong_digest_is_not_unpacked_and_the_machine_ends(machine: Machine):
     (machine.here / "sums").write_text(SUMS.replace(DIGEST, "1" * 64))
     assert refused(machine).startswith("tell failed: ollama-linux-amd64.tar.zst of Ollama 0.33.0 has the digest ")
     assert "tar " not in machine.calls.replace("ollama.tar ", "")
@@ -160,18 +160,18 @@ def test_an_archive_that_the_release_does_not_list_is_refused(machine: Machine):
     assert "names no digest of ollama-linux-amd64.tar.zst" in refused(machine)
 
 
-def test_the_digest_of_the_settings_wins_over_the_releases(tmp_path: Path):
+def test_the_digest_in_the_settings_overrides_that_of_the_release(tmp_path: Path):
     machine = Machine(tmp_path, ollama_sha256=DIGEST)
     (tmp_path / "sums").write_text("")
     assert machine.boot() == 0
     assert "sha256sum.txt" not in machine.calls
 
 
-def test_an_archive_of_another_digest_than_the_settings_name_is_refused(tmp_path: Path):
+def test_an_archive_with_another_digest_than_the_settings_is_refused(tmp_path: Path):
     assert f"not {'2' * 64}" in refused(Machine(tmp_path, ollama_sha256="2" * 64))
 
 
-def test_ollama_that_is_there_is_installed_anew_if_another_digest_is_asked_for(machine: Machine):
+def test_ollama_is_installed_again_if_another_digest_is_required(machine: Machine):
     assert machine.boot() == 0
     with (machine.here / "etc/machine.env").open("a") as settings:
         settings.write(f"HEARTH_OLLAMA_SHA256={DIGEST}\n")
@@ -181,39 +181,39 @@ def test_ollama_that_is_there_is_installed_anew_if_another_digest_is_asked_for(m
     assert "tell installing Ollama 0.33.0" not in machine.told
 
 
-def test_only_https_is_fetched(machine: Machine):
+def test_only_https_is_downloaded(machine: Machine):
     machine.boot()
     fetched = [line for line in machine.calls.splitlines() if "github" in line]
     assert len(fetched) == 3
     assert all("--proto =https" in line for line in fetched)
 
 
-def test_a_model_of_another_digest_is_refused_also_where_it_was_pulled_before(tmp_path: Path):
+def test_a_model_of_another_digest_is_refused_even_if_it_was_pulled_before(tmp_path: Path):
     machine = Machine(tmp_path, model_digest="5ced39dfa4bb")
     (tmp_path / "qwen2.5vl:7b").touch()
     assert refused(machine) == f"tell failed: qwen2.5vl:7b has the digest {MODEL_DIGEST}, not 5ced39dfa4bb"
 
 
-def test_a_model_of_the_digest_of_the_settings_serves(tmp_path: Path):
+def test_a_model_with_the_digest_of_the_settings_is_served(tmp_path: Path):
     machine = Machine(tmp_path, model_digest=MODEL_DIGEST[:12])
     assert machine.boot() == 0
     assert machine.told[-2] == "tell serving"
 
 
-def test_a_step_that_fails_is_said_and_the_log_sent(machine: Machine):
+def test_a_failed_step_is_reported_with_the_log(machine: Machine):
     machine.stub("curl", 'case "$*" in *--head*) ;; *) exit 6;; esac')
     assert machine.boot() == 1
     assert machine.told[-2:] == ["tell failed: installing Ollama 0.33.0", f"log {machine.here / 'boot.log'}"]
 
 
-def test_a_model_that_cannot_be_pulled_is_tried_three_times(machine: Machine):
+def test_a_pull_is_tried_three_times(machine: Machine):
     (machine.here / "ollama").write_text('#!/bin/bash\necho "ollama $*" >>"$HERE/calls"\nexit 1\n')
     assert machine.boot() == 1
     assert machine.calls.count("ollama pull") == 3
     assert "tell failed: pulling qwen2.5vl:7b" in machine.told
 
 
-def test_a_gpu_whose_driver_does_not_come_up_is_a_failure(machine: Machine):
+def test_a_gpu_without_a_working_driver_is_a_failure(machine: Machine):
     card = machine.here / "sys/pci/devices/0000:00:1e.0"
     card.mkdir(parents=True)
     (card / "vendor").write_text("0x10de\n")
@@ -222,7 +222,7 @@ def test_a_gpu_whose_driver_does_not_come_up_is_a_failure(machine: Machine):
     assert "tell failed: waiting for the GPU" in machine.told
 
 
-def test_in_token_mode_the_secrets_are_in_memory_for_root_alone_and_in_no_log(tmp_path: Path):
+def test_with_access_by_token_the_secrets_are_in_memory_for_root_only_and_in_no_log(tmp_path: Path):
     machine = Machine(tmp_path, access="token")
     machine.stub("nginx", ":")
     assert machine.boot() == 0
@@ -234,7 +234,7 @@ def test_in_token_mode_the_secrets_are_in_memory_for_root_alone_and_in_no_log(tm
     assert TOKEN not in (tmp_path / "boot.log").read_text()
 
 
-def test_a_token_that_would_not_guard_is_a_failure(tmp_path: Path):
+def test_an_invalid_token_is_a_failure(tmp_path: Path):
     machine = Machine(tmp_path, access="token")
     machine.stub("nginx", ":")
     (tmp_path / "opt/machine.py").write_text(PROGRAM.replace(TOKEN, ".*"))

@@ -39,7 +39,7 @@ def test_a_baked_machine_reads_its_model_and_ollama_ahead_before_it_serves(tmp_p
     assert told[-2:] == ["tell reading qwen2.5vl:7b from the disk", "tell serving"]
 
 
-def test_what_was_not_read_ahead_in_time_keeps_no_machine_from_serving(tmp_path: Path):
+def test_a_slow_read_ahead_does_not_keep_a_machine_from_serving(tmp_path: Path):
     made = baked(machine(tmp_path, "prefetch"))
     (tmp_path / "slow").touch()
     assert made.boot() == 0
@@ -53,7 +53,7 @@ def test_a_bare_machine_reads_nothing_ahead(tmp_path: Path):
     assert "prefetch.sh" not in made.calls
 
 
-def test_on_the_instance_store_the_model_is_pulled_anew_and_nothing_is_read_ahead(tmp_path: Path):
+def test_on_the_instance_store_the_model_is_pulled_again_and_nothing_is_read_ahead(tmp_path: Path):
     made = baked(machine(tmp_path, "instance_store"))
     assert made.boot() == 0
     assert f"instance-store.sh {tmp_path}/opt/models" in made.calls

@@ -1,4 +1,4 @@
-"""`hearth infra`, as a person runs it, on moto's server."""
+"""The commands of `hearth infra`, on moto's server."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def run(*arguments: str, answer: str = "") -> Result:
 @pytest.mark.usefixtures("settings")
 class TestInfra:
     @pytest.mark.always
-    def test_up_shows_what_it_makes_and_costs_asks_and_makes_it(self, cloud: Cloud):
+    def test_up_shows_resources_and_costs_asks_and_creates_them(self, cloud: Cloud):
         done = run("up", "ec2", "--allow-from", "10.0.0.0/16", answer="y\n")
         assert done.exit_code == 0, done.output
         assert "port 11434 from 10.0.0.0/16" in done.output
@@ -52,16 +52,16 @@ class TestInfra:
         assert "hearth-default in us-east-1 is created" in done.output
         assert cloud.parameter("/hearth/default/ami")
 
-    def test_who_says_no_gets_nothing(self, cloud: Cloud):
+    def test_nothing_is_created_after_a_no(self, cloud: Cloud):
         assert run("up", "ec2", "--allow-from", "10.0.0.0/16", answer="n\n").exit_code == 1
         assert cloud.parameter("/hearth/default/ami") is None
 
-    def test_a_dry_run_asks_aws_nothing(self, no_aws: None):
+    def test_a_dry_run_calls_no_aws(self, no_aws: None):
         done = run("up", "ec2", "--allow-from", "10.0.0.0/16", "--dry-run")
         assert done.exit_code == 0
         assert "launch template" in done.output
 
-    def test_the_world_is_refused_in_one_line(self, cloud: Cloud):
+    def test_access_from_everywhere_is_refused_in_one_line(self, cloud: Cloud):
         done = run("up", "ec2", "--allow-from", "0.0.0.0/0", "--yes")
         assert done.exit_code == 2
         assert done.output.startswith("Error: 0.0.0.0/0 would admit")
@@ -69,14 +69,14 @@ class TestInfra:
         assert "Traceback" not in done.output
 
     @pytest.mark.always
-    def test_down_ends_what_up_made(self, cloud: Cloud):
+    def test_down_removes_what_up_created(self, cloud: Cloud):
         run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
         done = run("down", "ec2", "--yes")
         assert done.exit_code == 0, done.output
         assert "is gone" in done.output
         assert cloud.parameter("/hearth/default/ami") is None
 
-    def test_status_tells_a_stack_that_is_there_from_one_that_is_not(self, cloud: Cloud):
+    def test_status_distinguishes_existing_and_missing_stacks(self, cloud: Cloud):
         assert "hearth-default in us-east-1: not deployed. machines: none" in run("status", "ec2").output
         run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
         cloud.launch({output["OutputKey"]: output["OutputValue"] for output in _stack(cloud)["Outputs"]})
@@ -89,13 +89,13 @@ class TestInfra:
             "1 running",
         )
 
-    def test_an_option_that_a_stack_does_not_take_is_refused(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    def test_an_option_that_a_stack_does_not_support_is_refused(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(Ec2Deployment, "supported_options", frozenset({"allow_from"}))
         done = run("down", "ec2", "--images", "--yes")
         assert done.exit_code == 2
         assert "The ec2 stack does not support --images" in done.output
 
-    def test_bake_makes_an_image(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    def test_bake_creates_an_image(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         # The test's own clients, as moto's CreateImage has to be helped.
         monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: cloud.aws)
         run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
@@ -104,12 +104,12 @@ class TestInfra:
         assert done.exit_code == 0, done.output
         assert "Baked ami-" in done.output
 
-    def test_bake_without_a_stack_says_what_to_do(self, cloud: Cloud):
+    def test_bake_without_a_stack_names_the_remedy(self, cloud: Cloud):
         done = run("bake", "--yes")
         assert done.exit_code == 2
         assert "hearth infra up ec2" in done.output
 
-    def test_the_template_is_printed_whole_without_asking_aws(self, no_aws: None):
+    def test_the_template_is_printed_without_calling_aws(self, no_aws: None):
         done = run("template", "ec2", "--allow-from", "10.0.0.0/16")
         assert done.exit_code == 0
         assert done.output.startswith("AWSTemplateFormatVersion")
@@ -121,7 +121,7 @@ class TestInfra:
         assert ":123456789012:" in done.output
         assert json.loads(done.output)["Version"] == "2012-10-17"
 
-    def test_without_a_region_it_says_what_to_set(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    def test_without_a_region_the_error_names_the_setting(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv("AWS_REGION")
         monkeypatch.delenv("AWS_DEFAULT_REGION")
         done = run("down", "ec2", "--yes")

@@ -1,4 +1,4 @@
-"""Images are looked at in ECR before anything that needs them is made."""
+"""Images are checked in ECR before anything that needs them is created."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class TestNames:
             ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/team/hearth:1", "team/hearth", "1"),
         ],
     )
-    def test_a_name_in_ecr_is_its_repository_and_tag_or_digest(self, name: str, repository: str, reference: str):
+    def test_a_name_in_ecr_has_a_repository_and_a_tag_or_digest(self, name: str, repository: str, reference: str):
         image = parse_image(name)
         assert image is not None
         assert (image.account, image.repository, image.reference) == ("123456789012", repository, reference)
 
     @pytest.mark.parametrize("name", ["python:3.12", "ghcr.io/owner/hearth:1", "public.ecr.aws/x/hearth:1", ""])
-    def test_an_image_of_another_registry_is_not_asked_for(self, cloud: Cloud, name: str):
+    def test_an_image_of_another_registry_is_not_checked(self, cloud: Cloud, name: str):
         assert check_image(cloud.aws, name, ECS_MEDIA_TYPES) is None
 
 
 class TestManifests:
-    def test_an_image_that_is_there_is_found_with_its_media_type(self, cloud: Cloud):
+    def test_an_existing_image_is_found_with_its_media_type(self, cloud: Cloud):
         push_image(IMAGE)
         found = check_image(cloud.aws, IMAGE, SAGEMAKER_MEDIA_TYPES)
         assert found is not None
@@ -70,9 +70,7 @@ class TestManifests:
         assert find_image(cloud.aws, image) == found
 
     @pytest.mark.parametrize("media_type", [OCI_MANIFEST, OCI_INDEX, DOCKER_LIST])
-    def test_sagemaker_is_offered_nothing_but_dockers_single_manifest_and_ecs_takes_all(
-        self, cloud: Cloud, media_type: str
-    ):
+    def test_sagemaker_accepts_only_dockers_single_manifest_and_ecs_all(self, cloud: Cloud, media_type: str):
         push_image(IMAGE, media_type)
         with pytest.raises(RequestError, match=r"hearth:1 has the type .*push_image\.sh") as error:
             check_image(cloud.aws, IMAGE, SAGEMAKER_MEDIA_TYPES)
@@ -80,7 +78,7 @@ class TestManifests:
         assert check_image(cloud.aws, IMAGE, ECS_MEDIA_TYPES) is not None
 
     @pytest.mark.parametrize("there", ["nothing", "the repository", "another tag"])
-    def test_an_image_that_is_not_there_is_named_with_the_command_that_makes_it(self, cloud: Cloud, there: str):
+    def test_a_missing_image_is_named_with_the_command_that_builds_it(self, cloud: Cloud, there: str):
         if there != "nothing":
             cloud.aws.session.client("ecr").create_repository(repositoryName="hearth")
         if there == "another tag":
@@ -95,21 +93,21 @@ class TestSagemaker:
         monkeypatch.setattr(sagemaker, "template", for_moto)
 
     @pytest.mark.parametrize("media_type", [None, OCI_INDEX, OCI_MANIFEST])
-    def test_an_image_that_sagemaker_refuses_makes_no_stack(self, cloud: Cloud, media_type: str | None):
+    def test_with_an_image_that_sagemaker_refuses_no_stack_is_created(self, cloud: Cloud, media_type: str | None):
         if media_type is not None:
             push_image(IMAGE, media_type)
         with pytest.raises(RequestError):
             sagemaker.up(cloud.aws, endpoint(), cloud.listen, poll_seconds=POLL)
         assert ("cloudformation", "CreateStack") not in cloud.calls
 
-    def test_an_image_of_another_region_makes_no_stack(self, cloud: Cloud):
+    def test_with_an_image_of_another_region_no_stack_is_created(self, cloud: Cloud):
         elsewhere = IMAGE.replace("us-east-1", "eu-west-1")
         push_image(elsewhere)
         with pytest.raises(RequestError, match="not in ECR in us-east-1"):
             sagemaker.up(cloud.aws, endpoint(image=elsewhere), cloud.listen, poll_seconds=POLL)
         assert ("cloudformation", "CreateStack") not in cloud.calls
 
-    def test_who_may_not_look_is_told_what_is_missing(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    def test_a_missing_permission_to_check_is_named(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         def denied(*_: object) -> None:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeImages")
 
@@ -120,11 +118,11 @@ class TestSagemaker:
 
 
 class TestTrigger:
-    def test_a_task_whose_image_is_not_there_makes_no_stack(self, cloud: Cloud):
+    def test_with_a_missing_image_of_a_task_no_stack_is_created(self, cloud: Cloud):
         settings = Settings(output="s3://inbox/results", trigger=TriggerSettings(bucket="inbox", image=IMAGE))
         stack = open_deployment(StackName.LAMBDA, settings, Options(), "us-east-1")
         with pytest.raises(RequestError, match="does not exist in ECR"):
-            trigger.up(cloud.aws, stack._stack(), cloud.listen, poll_seconds=POLL)  # type: ignore[attr-defined]
+            trigger.up(cloud.aws, stack.stack(), cloud.listen, poll_seconds=POLL)  # type: ignore[attr-defined]
         assert ("cloudformation", "CreateStack") not in cloud.calls
 
 
@@ -140,14 +138,14 @@ class TestEcs:
         deployed = open_deployment(StackName.ECS, settings, Options(allow_from=("10.20.0.0/16",)), "us-east-1")
         return "\n".join(deployed.up(cloud.aws, cloud.listen))
 
-    def test_the_command_that_builds_it_is_told_until_it_is_there(self, cloud: Cloud):
+    def test_the_build_command_is_shown_until_the_image_exists(self, cloud: Cloud):
         first = self.told(cloud)
         assert f"{self.image()} does not exist in ECR" in first
         assert f"ecs/build.sh {self.image()} qwen2.5vl:7b 0.33.0" in first
         push_image(self.image())
         assert "build.sh" not in self.told(cloud)
 
-    def test_tasks_that_run_are_not_replaced_by_ones_without_an_image(self, cloud: Cloud):
+    def test_running_tasks_are_not_replaced_if_the_new_image_is_missing(self, cloud: Cloud):
         ecs.up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
         client = cloud.aws.session.client("ecs", config=cloud.aws.config)
         client.update_service(cluster="hearth-ecs-default", service="hearth-ecs-default", desiredCount=1)

@@ -1,4 +1,4 @@
-"""The pool's stack, brought up and taken down on moto's server over HTTP."""
+"""The pool's stack, created and removed on moto's server over HTTP."""
 
 import ssl
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ OUTPUTS = {
 
 class TestUp:
     @pytest.mark.always
-    def test_the_outputs_tell_runs_all_they_need(self, cloud: Cloud):
+    def test_the_outputs_contain_everything_that_runs_need(self, cloud: Cloud):
         made = bring_up(cloud)
         assert made.change is Change.CREATED
         assert set(made.outputs) == OUTPUTS
@@ -33,11 +33,11 @@ class TestUp:
         assert (made.outputs["Access"], made.outputs["Port"], made.outputs["Slots"]) == ("private", "11434", "8")
         assert made.outputs["AmiParameter"] == "/hearth/default/ami"
 
-    def test_the_same_again_changes_nothing(self, cloud: Cloud):
+    def test_a_second_up_changes_nothing(self, cloud: Cloud):
         bring_up(cloud)
         assert bring_up(cloud).change is Change.UNCHANGED
 
-    def test_other_settings_make_a_new_version_of_the_template_and_another_config(self, cloud: Cloud):
+    def test_other_settings_create_a_new_template_version_and_another_config(self, cloud: Cloud):
         before = bring_up(cloud).outputs
         after = bring_up(cloud, slots=4)
         assert after.change is Change.UPDATED
@@ -45,7 +45,7 @@ class TestUp:
         assert after.outputs["Config"] != before["Config"]
 
     @pytest.mark.always
-    def test_only_those_allowed_reach_only_the_port(self, cloud: Cloud):
+    def test_only_allowed_networks_reach_only_the_port(self, cloud: Cloud):
         bring_up(cloud, access="token")
         filters = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
         (group,) = cloud.aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ class TestUp:
             [NETWORK],
         )
 
-    def test_by_tunnel_nothing_comes_in(self, cloud: Cloud):
+    def test_with_access_by_tunnel_no_port_is_open(self, cloud: Cloud):
         bring_up(cloud, access="tunnel")
         filters = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
         (group,) = cloud.aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]  # type: ignore[arg-type]
@@ -73,22 +73,22 @@ class TestUp:
             "hearth-default",
         )
 
-    def test_the_subnets_are_the_default_networks_unless_some_are_given(self, cloud: Cloud):
+    def test_the_subnets_are_those_of_the_default_network_unless_configured(self, cloud: Cloud):
         all_of_them = bring_up(cloud).outputs["Subnets"].split(",")
         assert len(all_of_them) > 1
         assert bring_up(cloud, subnets=(all_of_them[1],)).outputs["Subnets"] == all_of_them[1]
 
-    def test_progress_is_told(self, cloud: Cloud):
+    def test_progress_is_shown(self, cloud: Cloud):
         bring_up(cloud)
         assert any("create complete" in text for text in cloud.told)
 
-    def test_what_was_done_before_is_not_told_again(self, cloud: Cloud):
+    def test_events_of_an_earlier_deployment_are_not_shown_again(self, cloud: Cloud):
         bring_up(cloud)
         cloud.told.clear()
         down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
         assert not any("create complete" in text for text in cloud.told)
 
-    def test_a_stack_that_was_rolled_back_is_deleted_and_made_anew(self, cloud: Cloud):
+    def test_a_stack_that_was_rolled_back_is_deleted_and_created_again(self, cloud: Cloud):
         bring_up(cloud)
         # SCRIPTED: moto never rolls back. The stack is there, and AWS says that it is in ROLLBACK_COMPLETE.
         status = {"now": "ROLLBACK_COMPLETE"}
@@ -108,7 +108,7 @@ class TestUp:
 
 class TestToken:
     @pytest.mark.always
-    def test_the_secrets_are_made_and_the_certificate_is_good_for_tls(self, cloud: Cloud):
+    def test_secrets_are_created_and_the_certificate_works_for_tls(self, cloud: Cloud):
         bring_up(cloud, access="token")
         token, key, public = (cloud.parameter(name) for name in parameter_names("default"))
         assert token is not None
@@ -127,26 +127,26 @@ class TestToken:
         kinds = {parameter["Name"].rpartition("/")[2]: parameter["Type"] for parameter in found}
         assert kinds == {"token": "SecureString", "tls-key": "SecureString", "tls-certificate": "String"}
 
-    def test_those_that_exist_are_kept(self, cloud: Cloud):
+    def test_existing_secrets_are_kept(self, cloud: Cloud):
         bring_up(cloud, access="token")
         before = [cloud.parameter(name) for name in parameter_names("default")]
         bring_up(cloud, access="token", slots=4)
         assert [cloud.parameter(name) for name in parameter_names("default")] == before
 
-    def test_no_secret_is_told(self, cloud: Cloud):
+    def test_no_secret_is_printed(self, cloud: Cloud):
         bring_up(cloud, access="token")
         token = cloud.parameter("/hearth/default/token")
         assert token
         assert not any(token in text for text in cloud.told)
 
-    def test_none_is_made_otherwise(self, cloud: Cloud):
+    def test_without_access_by_token_no_secret_is_created(self, cloud: Cloud):
         bring_up(cloud)
         assert cloud.parameter("/hearth/default/token") is None
 
 
 class TestDown:
     @pytest.mark.always
-    def test_nothing_is_left_and_it_can_be_run_again(self, cloud: Cloud):
+    def test_down_leaves_nothing_and_can_be_repeated(self, cloud: Cloud):
         outputs = bring_up(cloud, access="token").outputs
         machine = cloud.launch(outputs)
         cloud.aws.ec2.stop_instances(InstanceIds=[machine])
@@ -157,7 +157,7 @@ class TestDown:
         assert down(cloud.aws, "default", cloud.listen, poll_seconds=POLL).terminated == ()
         assert bring_up(cloud).change is Change.CREATED
 
-    def test_running_machines_are_named_and_nothing_is_touched(self, cloud: Cloud):
+    def test_running_machines_are_named_and_nothing_is_removed(self, cloud: Cloud):
         machine = cloud.launch(bring_up(cloud).outputs)
         with pytest.raises(InUseError, match=machine) as caught:
             down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
@@ -165,26 +165,26 @@ class TestDown:
         assert cloud.state(machine) == "running"
         assert cloud.parameter("/hearth/default/ami") is not None
 
-    def test_running_machines_are_ended_by_force(self, cloud: Cloud):
+    def test_running_machines_are_ended_with_force(self, cloud: Cloud):
         machine = cloud.launch(bring_up(cloud).outputs)
         assert down(cloud.aws, "default", cloud.listen, force=True, poll_seconds=POLL).terminated == (machine,)
         assert cloud.state(machine) == "terminated"
 
-    def test_other_pools_are_not_touched(self, cloud: Cloud):
+    def test_other_pools_are_not_changed(self, cloud: Cloud):
         bring_up(cloud)
         other = cloud.launch(bring_up(cloud, pool="night").outputs)
         down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
         assert cloud.state(other) == "running"
         assert cloud.parameter("/hearth/night/ami") is not None
 
-    def test_a_disk_that_a_machine_left_is_deleted(self, cloud: Cloud):
+    def test_a_leftover_disk_is_deleted(self, cloud: Cloud):
         bring_up(cloud)
         tags = [{"ResourceType": "volume", "Tags": [{"Key": "hearth:pool", "Value": "default"}]}]
         cloud.aws.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)  # type: ignore[arg-type]
         down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
         assert not [volume for volume in cloud.aws.ec2.describe_volumes()["Volumes"] if volume.get("Tags")]
 
-    def test_what_is_left_is_named(self, cloud: Cloud):
+    def test_leftovers_are_named(self, cloud: Cloud):
         bring_up(cloud)
         stuck = cloud.aws.ec2.run_instances(ImageId=cloud.base_image(), InstanceType="t3.micro", MinCount=1, MaxCount=1)
         disk = cloud.aws.ec2.describe_volumes()["Volumes"][0]["VolumeId"]
@@ -194,7 +194,7 @@ class TestDown:
         assert caught.value.left == (f"disk {disk}",)
         assert stuck["Instances"]
 
-    def test_a_stack_that_cannot_be_deleted_is_named_with_why(self, cloud: Cloud):
+    def test_a_stack_that_cannot_be_deleted_is_named_with_the_reason(self, cloud: Cloud):
         bring_up(cloud)
 
         def failed(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
@@ -209,5 +209,5 @@ class TestDown:
 
 
 @pytest.mark.always
-def test_the_base_parameter_of_the_tests_is_the_pools(cloud: Cloud):
+def test_the_base_image_parameter_of_the_tests_is_that_of_the_pool(cloud: Cloud):
     assert pool().base_ami_parameter == BASE_PARAMETER

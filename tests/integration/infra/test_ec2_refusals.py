@@ -1,4 +1,4 @@
-"""A pool's stack that cannot be brought up: what AWS refuses is told plainly."""
+"""A pool's stack that cannot be created: the reason is shown in plain words."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long("deploys a stack for each test: 1 s")
 
 
 class TestRefusals:
-    def test_without_a_default_network_the_subnets_are_asked_for(self, cloud: Cloud):
+    def test_without_a_default_network_subnets_are_required(self, cloud: Cloud):
         for vpc in cloud.aws.ec2.describe_vpcs()["Vpcs"]:
             for subnet in cloud.aws.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])[
                 "Subnets"
@@ -27,18 +27,18 @@ class TestRefusals:
         with pytest.raises(RequestError, match="HEARTH_EC2_STACK__SUBNETS"):
             bring_up(cloud)
 
-    def test_subnets_that_do_not_exist(self, cloud: Cloud):
+    def test_missing_subnets_are_refused(self, cloud: Cloud):
         with pytest.raises(RequestError, match="subnet-0123"):
             bring_up(cloud, subnets=("subnet-0123",))
 
-    def test_subnets_of_two_networks(self, cloud: Cloud):
+    def test_subnets_of_two_networks_are_refused(self, cloud: Cloud):
         vpc = cloud.aws.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
         other = cloud.aws.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
         ours = cloud.aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         with pytest.raises(RequestError, match="several VPCs"):
             bring_up(cloud, subnets=(ours, other))
 
-    def test_a_base_image_that_no_parameter_names(self, cloud: Cloud):
+    def test_an_unknown_base_image_parameter_is_refused(self, cloud: Cloud):
         with pytest.raises(RequestError, match="/no/such"):
             bring_up(cloud, base_ami_parameter="/no/such")
 
@@ -52,23 +52,23 @@ class TestRefusals:
             ("CreateStack", "AlreadyWeird", "CreateStack with AlreadyWeird"),
         ],
     )
-    def test_what_aws_refuses_is_told_plainly(self, cloud: Cloud, operation: str, code: str, says: str):
+    def test_refusals_of_aws_are_explained(self, cloud: Cloud, operation: str, code: str, says: str):
         cloud.fail(operation, code)
         with pytest.raises(Exception, match=says) as caught:
             bring_up(cloud)
         assert type(caught.value).__module__ == "infra_scripts.common.errors"
 
-    def test_throttling_is_waited_out(self, cloud: Cloud):
+    def test_throttled_calls_are_repeated(self, cloud: Cloud):
         cloud.fail("DescribeVpcs", "RequestLimitExceeded", status=503, times=2)
         assert bring_up(cloud).change is Change.CREATED
 
-    def test_no_credentials(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+    def test_missing_credentials_are_reported(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         with pytest.raises(AccessError, match="Sign in"):
             up(connect(), pool(), print, poll_seconds=POLL)
 
-    def test_no_region(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+    def test_a_missing_region_is_reported(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv("AWS_REGION")
         monkeypatch.delenv("AWS_DEFAULT_REGION")
         with pytest.raises(AccessError, match="HEARTH_EC2__REGION"):
@@ -82,7 +82,7 @@ class TestRefusals:
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
         assert connect().region == "eu-west-3"
 
-    def test_what_is_not_aws_is_told_to_be_none(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+    def test_a_server_that_is_not_aws_is_reported(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # a page of HTML, and 501
             threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
@@ -91,13 +91,13 @@ class TestRefusals:
                 down(connect(), "default", print)
             other.shutdown()
 
-    def test_no_connection(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+    def test_a_missing_connection_is_reported(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         with pytest.raises(AccessError, match="cannot be reached"):
             down(connect(), "default", print)
 
-    def test_a_stack_that_fails_tells_what_failed_first(self, cloud: Cloud):
+    def test_a_failed_stack_shows_its_first_failure(self, cloud: Cloud):
         bring_up(cloud)
 
         def failed(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:

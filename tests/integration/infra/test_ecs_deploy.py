@@ -1,4 +1,4 @@
-"""The ECS service's stack, brought up and taken down on moto's server, which starts no task."""
+"""The ECS service's stack, created and removed on moto's server, which starts no task."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def launch(cloud: Cloud) -> str:
     return made["Instances"][0]["InstanceId"]
 
 
-def test_its_life_from_nothing_to_nothing(cloud: Cloud):
+def test_the_stack_is_created_shown_and_removed(cloud: Cloud):
     made = up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
     assert made.change is Change.CREATED
     (group,) = client(cloud, "autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[NAME])[
@@ -52,7 +52,7 @@ def test_its_life_from_nothing_to_nothing(cloud: Cloud):
     down(cloud.aws, "default", cloud.listen, force=False, poll_seconds=POLL)  # again is no error
 
 
-def test_a_service_in_use_is_taken_down_by_force_alone(cloud: Cloud):
+def test_a_service_in_use_is_removed_only_with_force(cloud: Cloud):
     up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
     ecs = client(cloud, "ecs")
     ecs.update_service(cluster=NAME, service=NAME, desiredCount=2)
@@ -63,7 +63,7 @@ def test_a_service_in_use_is_taken_down_by_force_alone(cloud: Cloud):
     assert status(cloud.aws, "default").state is None
 
 
-def test_a_machine_that_is_left_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+def test_a_leftover_machine_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("infra_scripts.ecs.deploy.LOOKS", 2)
     machine = launch(cloud)
     with pytest.raises(LeftoverError, match=machine):
@@ -76,12 +76,12 @@ def test_on_fargate_there_are_no_machines(cloud: Cloud):
     assert dict(status(cloud.aws, "default").facts)["machines"] == "none"
 
 
-def test_without_the_machines_image_it_says_which_parameter_to_set(cloud: Cloud):
+def test_without_the_machine_image_the_error_names_the_parameter(cloud: Cloud):
     with pytest.raises(RequestError, match="/no/such"):
         up(cloud.aws, service(ami_parameter="/no/such"), cloud.listen, poll_seconds=POLL)
 
 
-def test_the_deployer_may_do_what_the_code_was_seen_to_do(cloud: Cloud):
+def test_the_deployers_policy_allows_every_call(cloud: Cloud):
     document = policy(PolicyName.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="ecs")
     up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
     down(cloud.aws, "default", cloud.listen, force=False, poll_seconds=POLL)

@@ -1,4 +1,4 @@
-"""Service-linked roles, made on moto's server before the stacks that need them."""
+"""Service-linked roles, created on moto's server before the stacks that need them."""
 
 from __future__ import annotations
 
@@ -51,26 +51,28 @@ def roles(cloud: Cloud) -> set[str]:
     return {role["Path"].split("/")[2] for role in iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]}
 
 
-def test_up_makes_those_of_a_pool_before_anything_is_launched(cloud: Cloud):
+def test_up_creates_the_roles_of_a_pool_before_any_launch(cloud: Cloud):
     up(cloud.aws, pool(), cloud.listen, poll_seconds=0.02)
     assert set(LINKED_SERVICES) <= roles(cloud)
     assert any("service-linked role of spot.amazonaws.com was created" in text for text in cloud.told)
 
 
-def test_those_that_are_there_are_left_alone(cloud: Cloud):
+def test_existing_roles_are_not_changed(cloud: Cloud):
     assert ensure_linked_roles(cloud.aws, LINKED_SERVICES, cloud.listen) == LINKED_SERVICES
     cloud.told.clear()
     assert ensure_linked_roles(cloud.aws, LINKED_SERVICES, cloud.listen) == ()
     assert cloud.told == []
 
 
-def test_iam_says_of_one_that_is_there_that_its_name_has_been_taken(cloud: Cloud, refusing: Callable[[str, str], Aws]):
+def test_iam_reports_an_existing_role_as_a_taken_name(cloud: Cloud, refusing: Callable[[str, str], Aws]):
     aws = refusing("InvalidInput", "Service role name AWSServiceRoleForEC2Spot has been taken in this account")
     assert ensure_linked_roles(aws, LINKED_SERVICES, cloud.listen) == ()
     assert cloud.told == []
 
 
-def test_whoever_may_not_make_them_is_told_and_goes_on(cloud: Cloud, refusing: Callable[[str, str], Aws]):
+def test_without_permission_a_warning_is_shown_and_the_deployment_continues(
+    cloud: Cloud, refusing: Callable[[str, str], Aws]
+):
     aws = refusing("AccessDenied", "not authorized to perform: iam:CreateServiceLinkedRole")
     assert ensure_linked_roles(aws, ("spot.amazonaws.com",), cloud.listen) == ()
     (told,) = cloud.told
@@ -79,5 +81,5 @@ def test_whoever_may_not_make_them_is_told_and_goes_on(cloud: Cloud, refusing: C
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_stack_names_every_service_whose_role_its_resources_need(form: str):
+def test_a_stack_names_every_service_whose_role_it_needs(form: str):
     assert set(service_linked_roles(resources(form))) <= set(deployment(form).request().linked_services)

@@ -1,4 +1,4 @@
-"""What a machine tells CloudWatch: its program as a process, among stubs. nvidia-smi is SCRIPTED, for want of a GPU."""
+"""The metrics of a machine: its program as a process, among stubs. nvidia-smi is SCRIPTED, for lack of a GPU."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from hypothesis import given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from infra_scripts.machine import aws as machine_aws
 from infra_scripts.machine import gpu, metrics
 from tasks.leasing.lease import Lease
-from tasks.leasing.leases import _lease_value as written_lease
+from tasks.leasing.leases import lease_value as written_lease
 from tasks.metrics import names
 from tests.support.infra.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
 from tests.support.waiting import PATIENCE, until
@@ -99,26 +100,26 @@ def told(around: Surroundings, name: str) -> dict[float, int]:
 
 class TestNvidiaSmi:
     @pytest.mark.parametrize(("text", "found"), SMI.values(), ids=SMI.keys())
-    def test_its_lines_are_read_whatever_a_gpu_cannot_tell(self, text: str, found: list[dict[str, float]]):
+    def test_lines_of_nvidia_smi_are_parsed_even_with_missing_values(self, text: str, found: list[dict[str, float]]):
         assert gpu.parse_gpus(text) == found
 
     @given(st.text())
-    def test_rubbish_is_no_gpu_and_no_error(self, text: str):
+    def test_invalid_output_means_no_gpu_and_no_error(self, text: str):
         assert all(value >= 0 for each in gpu.parse_gpus(text) for value in each.values())
 
-    def test_a_machine_without_it_has_no_gpus(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def test_without_nvidia_smi_there_are_no_gpus(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setenv("PATH", str(tmp_path))
         assert gpu.gpus() == []
 
-    def test_one_that_hangs_is_given_up_and_no_other_is_started_beside_it(
+    def test_a_hanging_nvidia_smi_is_abandoned_and_not_started_twice(
         self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(gpu, "_SECONDS", PATIENCE)
+        monkeypatch.setattr(gpu, "RESPONSE_SECONDS", PATIENCE)
         monkeypatch.setattr(gpu, "hung", [])
         starts = around.directory / "starts"
         nvidia_smi(around, f"echo start >> {starts}; exec sleep 36000")
         with monkeypatch.context() as stuck:
-            stuck.setattr(gpu, "_SECONDS", 0.5)
+            stuck.setattr(gpu, "RESPONSE_SECONDS", 0.5)
             stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
             assert gpu.gpus() == []
             assert gpu.gpus() == []
@@ -129,13 +130,13 @@ class TestNvidiaSmi:
         nvidia_smi(around, "echo 75, 9216, 15360, 61")
         assert gpu.gpus() == [seen(75, 60, 61)]
 
-    def test_one_that_fails_has_no_gpus(self, around: Surroundings):
+    def test_a_failing_nvidia_smi_means_no_gpus(self, around: Surroundings):
         nvidia_smi(around, "echo NVIDIA-SMI has failed; exit 9")
         assert gpu.gpus() == []
 
 
 class TestProgram:
-    def test_it_tells_gpus_requests_and_leases_in_hearths_namespace_by_pool_alone(self, around: Surroundings):
+    def test_gpus_requests_and_leases_are_sent_in_hearths_namespace_by_pool_only(self, around: Surroundings):
         nvidia_smi(around, "echo 75, 9216, 15360, 61; echo 85, 9216, 15360, 62")
         leases(around, time.time() - 5, time.time() + 36_000)
         with socket.create_connection(("127.0.0.1", around.ollama.port)):
@@ -151,28 +152,30 @@ class TestProgram:
                 "[{'Name': 'Pool', 'Value': 'default'}]"
             }
 
-    def test_what_it_sends_is_what_the_api_takes(self, around: Surroundings):
+    def test_the_request_has_the_format_of_the_api(self, around: Surroundings):
         nvidia_smi(around, "echo 75, 9216, 15360, 61")
         measure(around)
         until(lambda: sent(around))
-        shape = boto3.Session()._session.get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
+        shape = (
+            botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
+        )
         report = ParamValidator().validate(sent(around)[0], shape)
         assert not report.has_errors(), report.generate_report()
 
-    def test_a_machine_that_no_run_leases_says_so(self, around: Surroundings):
+    def test_a_machine_without_a_lease_reports_it(self, around: Surroundings):
         leases(around, time.time() - 5)
         measure(around)
         until(lambda: sent(around))
         assert told(around, "MachinesLeased").keys() == {0.0}
 
-    def test_a_machine_tells_that_it_is_up_although_its_lease_and_gpu_cannot_be_told(self, around: Surroundings):
+    def test_a_machine_reports_that_it_is_up_even_if_lease_and_gpu_are_unknown(self, around: Surroundings):
         measure(around, DYNAMODB_URL=f"http://127.0.0.1:{free_port()}")
         until(lambda: sent(around))
         assert told(around, "MachinesUp").keys() == {1.0}
         assert not told(around, "MachinesLeased")
         assert not told(around, "GpuUsePercent")
 
-    def test_what_cloudwatch_refuses_is_lost_and_the_next_minute_is_told(self, around: Surroundings):
+    def test_metrics_that_cloudwatch_refuses_are_lost_and_the_next_minute_is_sent(self, around: Surroundings):
         around.logs = (503, b"")  # every JSON API
         process = measure(around)
         until(lambda: len(sent(around)) > 1)
@@ -181,7 +184,7 @@ class TestProgram:
         before = len(sent(around))
         until(lambda: len(sent(around)) > before)
 
-    def test_a_spot_notice_and_the_end_of_the_boot_are_told_once_although_it_is_restarted(self, around: Surroundings):
+    def test_a_spot_notice_and_the_end_of_the_boot_are_sent_once_despite_a_restart(self, around: Surroundings):
         around.state.mkdir()
         began = time.clock_gettime(time.CLOCK_BOOTTIME) - 90
         state = {"answered": True, "started": began, "published": None}
@@ -204,18 +207,18 @@ class TestProgram:
         assert count == 1
 
     @pytest.mark.parametrize("rubbish", [b"", b"[]", b"3", b"[" * 100_000, b'{"answered": 1, "published": 7}'])
-    def test_whatever_the_watchdogs_state_holds_it_goes_on(self, around: Surroundings, rubbish: bytes):
+    def test_any_content_of_the_watchdogs_state_is_tolerated(self, around: Surroundings, rubbish: bytes):
         around.state.mkdir()
         (around.state / "watch.json").write_bytes(rubbish)
         measure(around)
         until(lambda: sent(around))
 
 
-def test_the_machines_metrics_are_those_of_the_table():
+def test_the_metrics_of_machines_match_the_table_of_names():
     assert {metric.name: metric.unit for metric in names.OF_MACHINES} == metrics.UNITS
 
 
-def test_cloudwatch_takes_the_request_as_the_machine_signs_and_writes_it(
+def test_cloudwatch_accepts_the_signed_request(
     aws_environment: str, monkeypatch: pytest.MonkeyPatch, around: Surroundings
 ):
     """moto stands for CloudWatch; it checks no signature (test_machine_commands.py compares that with botocore's)."""

@@ -1,4 +1,4 @@
-"""The machine's nginx configuration, run for real before a small upstream that stands for Ollama."""
+"""The machine's nginx configuration, run by a real nginx before a small server in Ollama's place."""
 
 import ssl
 import subprocess
@@ -112,21 +112,21 @@ class TestToken:
         [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer x{TOKEN}", f"Bearer {TOKEN[:-1]}", TOKEN,
          f"Basic {TOKEN}", f"Bearer {TOKEN.upper()}", f"bearer {TOKEN}", f"Bearer  {TOKEN}", "Bearer .*"],
     )  # fmt: skip
-    def test_whoever_has_not_exactly_the_token_is_refused_and_ollama_not_asked(
+    def test_without_the_exact_token_requests_are_refused_and_not_forwarded(
         self, proxy: Proxy, authorization: str | None
     ):
         asked = len(proxy.upstream.asked)
         assert proxy.ask(authorization)[0] == 401
         assert len(proxy.upstream.asked) == asked
 
-    def test_whoever_has_it_is_let_through_and_ollama_does_not_see_it(self, proxy: Proxy):
+    def test_with_the_token_requests_are_forwarded_without_it(self, proxy: Proxy):
         assert proxy.ask(f"Bearer {TOKEN}", b"{}") == (200, b"read 2")
         seen = proxy.upstream.asked[-1]
         assert "Authorization" not in seen.headers
         assert seen.headers["Host"] == "localhost:11434"
         assert seen.path == "/api/chat"
 
-    def test_pages_of_many_megabytes_are_taken(self, proxy: Proxy):
+    def test_pages_of_many_megabytes_are_accepted(self, proxy: Proxy):
         assert proxy.ask(f"Bearer {TOKEN}", b"x" * 30_000_000) == (200, b"read 30000000")
 
 
@@ -145,8 +145,8 @@ class TestTls:
             other.ask(f"Bearer {TOKEN}")
 
 
-def test_a_silence_of_ollama_is_waited_for(proxy: Proxy):
-    """Two seconds of it; that it may last an hour is nginx's affair, whose own limit would be a minute."""
+def test_a_slow_answer_of_ollama_is_waited_for(proxy: Proxy):
+    """It takes two seconds here; the configured limit is an hour, and nginx's default a minute."""
 
     def slow(_: Asked) -> tuple[int, bytes]:
         time.sleep(2)

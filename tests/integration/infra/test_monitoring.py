@@ -1,4 +1,4 @@
-"""The dashboard and the alarms: judged by cfn-lint, and brought up and down on moto."""
+"""The dashboard and the alarms: checked by cfn-lint, and created and removed on moto."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), "us-east-1", "eu-central-1")
 
-    def test_nobody_is_subscribed_where_nobody_is_named(self):
+    def test_without_an_address_nobody_is_subscribed(self):
         assert RESOURCES["Subscription"]["Condition"] == "Written"
         assert resolved(RESOURCES["Subscription"]["Properties"])["TopicArn"] == "arn:of:Topic"
 
-    def test_every_parameter_has_a_value_and_every_value_a_parameter(self):
+    def test_parameters_and_values_correspond(self):
         parsed, _ = decode(template())
         assert set(parsed["Parameters"]) == set(watched().parameters())
 
-    def test_it_is_small_enough_to_be_sent(self):
+    def test_the_template_is_within_the_size_limit(self):
         assert len(template()) < 51_200
 
-    def test_the_charges_are_watched_only_where_aws_tells_them(self):
+    def test_charges_are_watched_only_in_the_region_that_has_them(self):
         assert RESOURCES["MonthlyCharges"]["Condition"] == "Billed"
         parsed, _ = decode(template())
         assert "us-east-1" in str(parsed["Conditions"]["Billed"])
 
     @pytest.mark.parametrize("wrong", [{"pool": "Night"}, {"email": "nobody"}, {"email": "a@b c"}], ids=str)
-    def test_what_would_not_work_is_refused(self, wrong: dict[str, str]):
+    def test_invalid_settings_are_refused(self, wrong: dict[str, str]):
         with pytest.raises(RequestError):
             watched(**wrong)
 
-    def test_the_plan_counts_what_alarms_look_at(self):
+    def test_the_plan_counts_the_metrics_of_the_alarms(self):
         assert sum(len(list(looked_at(alarm))) for alarm in OURS.values()) == ALARM_METRICS
         assert f"{len(OURS)} alarms on " in str(plan(watched()).rows)
 
@@ -70,7 +70,7 @@ def no_alarms(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     for operation in ("CreateStack", "UpdateStack"):
         cloud.on("provide-client-params", operation, strip)
     monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: cloud.aws)
-    monkeypatch.setattr("flows.stacks.monitoring._POLL_SECONDS", 0.02)
+    monkeypatch.setattr("flows.stacks.monitoring.POLL_SECONDS", 0.02)
     return cloud
 
 
@@ -79,7 +79,7 @@ def run(*arguments: str, **environment: str) -> Result:
 
 
 class TestStack:
-    def test_it_is_brought_up_looked_at_and_taken_down(self, no_alarms: Cloud):
+    def test_the_stack_is_created_shown_and_removed(self, no_alarms: Cloud):
         up = run("up", "monitoring", "--yes", HEARTH_MONITORING__EMAIL="a@example.com")
         assert up.exit_code == 0, up.output
         assert "a@example.com: confirm it" in up.output
@@ -92,7 +92,7 @@ class TestStack:
         assert "not deployed" in run("status", "monitoring").output
         assert not boto3.client("sns").list_topics()["Topics"]
 
-    def test_the_plan_is_shown_without_asking_aws(self):
+    def test_the_plan_is_shown_without_calling_aws(self):
         done = run(
             "up", "monitoring", "--dry-run", HEARTH_EC2__REGION="eu-central-1", HEARTH_MONITORING__MONTHLY_USD="9"
         )

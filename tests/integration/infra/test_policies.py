@@ -1,11 +1,11 @@
-"""The IAM policies: well formed, narrow, and enough for what the code asks of AWS."""
+"""The IAM policies: well formed, narrow, and sufficient for the calls of the code."""
 
 import fnmatch
 import json
 import re
 from typing import Any
 
-import boto3
+import botocore.session
 import pytest
 
 from flows.stacks.registry import StackName
@@ -91,11 +91,11 @@ def allows(document: dict[str, Any], action: str) -> bool:
 
 class TestForm:
     def test_every_action_exists(self, filled: dict[str, Any]):
-        session = boto3.Session(region_name="us-east-1")
+        session = botocore.session.get_session()
         for action in actions(filled):
             service, name = action.split(":")
             if action not in ACTIONS_ALONE:
-                operations = session._session.get_service_model(SERVICES.get(service, service)).operation_names
+                operations = session.get_service_model(SERVICES.get(service, service)).operation_names
                 assert fnmatch.filter(operations, name), action
 
     def test_it_fits_into_a_managed_policy(self, filled: dict[str, Any]):
@@ -104,12 +104,12 @@ class TestForm:
     def test_every_placeholder_is_filled(self, filled: dict[str, Any]):
         assert "{{" not in json.dumps(filled)
 
-    def test_statements_are_told_apart(self, filled: dict[str, Any]):
+    def test_statements_have_different_ids(self, filled: dict[str, Any]):
         names = [statement["Sid"] for statement in filled["Statement"]]
         assert len(names) == len(set(names))
         assert all(name.isalnum() for name in names)
 
-    def test_only_looking_and_what_has_no_resource_is_allowed_everywhere(self, filled: dict[str, Any]):
+    def test_only_read_actions_and_those_without_a_resource_are_allowed_everywhere(self, filled: dict[str, Any]):
         for statement in filled["Statement"]:
             if statement["Resource"] == "*":
                 doing = {action for action in statement["Action"] if not re.match(r"\w+(-\w+)?:(Describe|Get)", action)}
@@ -120,7 +120,7 @@ class TestForm:
                 else:
                     assert held == {"aws:RequestedRegion": "eu-central-1"}
 
-    def test_what_stops_or_changes_machines_is_held_to_the_pools_tag(self, filled: dict[str, Any]):
+    def test_actions_that_change_machines_are_limited_to_the_pools_tag(self, filled: dict[str, Any]):
         guarded = {"ec2:StopInstances", "ec2:TerminateInstances", "ec2:ModifyInstanceAttribute", "ec2:DeleteVolume"}
         for statement in filled["Statement"]:
             if guarded & set(statement["Action"]):
@@ -129,13 +129,13 @@ class TestForm:
                 assert value == "default"
 
     @pytest.mark.parametrize("wrong", [{"pool": "A"}, {"account": "12"}, {"region": "x"}, {"pool": "a*"}], ids=str)
-    def test_what_is_no_pool_account_or_region_is_refused(self, wrong: dict[str, str]):
+    def test_invalid_pools_accounts_and_regions_are_refused(self, wrong: dict[str, str]):
         with pytest.raises(RequestError):
             policy(
                 PolicyName.CALLER, **{"pool": "default", "account": "123456789012", "region": "eu-central-1", **wrong}
             )
 
-    def test_the_partition_is_the_regions(self):
+    def test_the_partition_is_that_of_the_region(self):
         text = json.dumps(policy(PolicyName.CALLER, pool="default", account="123456789012", region="cn-north-1"))
         assert "arn:aws-cn:" in text
         assert "arn:aws:" not in text
@@ -143,15 +143,15 @@ class TestForm:
 
 class TestEnough:
     @pytest.mark.parametrize("action", RUNS)
-    def test_the_caller_may_do_what_runs_do(self, action: str):
+    def test_the_callers_policy_allows_the_calls_of_runs(self, action: str):
         assert allows(policy(PolicyName.CALLER, pool="default", account="123456789012", region="us-east-1"), action)
 
-    def test_the_caller_may_not_deploy(self):
+    def test_the_callers_policy_does_not_allow_deployments(self):
         document = policy(PolicyName.CALLER, pool="default", account="123456789012", region="us-east-1")
         for action in ("cloudformation:CreateStack", "iam:CreateRole", "ssm:PutParameter", "ec2:CreateLaunchTemplate"):
             assert not allows(document, action)
 
-    def test_the_deployer_may_do_what_the_code_was_seen_to_do(self, cloud: Cloud):
+    def test_the_deployers_policy_allows_every_call(self, cloud: Cloud):
         given = {"pool": "default", "account": "123456789012", "region": "us-east-1"}
         documents = [policy(who, **given) for who in (PolicyName.DEPLOYER, PolicyName.BAKER)]
         up(cloud.aws, pool(access="token"), cloud.listen, poll_seconds=0.02)

@@ -1,4 +1,4 @@
-"""The SageMaker stack, brought up and down on moto's server."""
+"""The SageMaker stack, created and removed on moto's server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def on_moto(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 class TestOnMoto:
     @EITHER
-    def test_the_outputs_tell_runs_all_they_need(self, on_moto: Cloud, stack: SagemakerStack):
+    def test_the_outputs_contain_everything_that_runs_need(self, on_moto: Cloud, stack: SagemakerStack):
         assert deploy.up(on_moto.aws, stack, on_moto.listen, poll_seconds=POLL) is Change.CREATED
         found = on_moto.aws.cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["Outputs"]
         outputs = {one["OutputKey"]: one["OutputValue"] for one in found}
@@ -47,16 +47,16 @@ class TestOnMoto:
         assert set(outputs) == expected | ({"BucketName"} if stack.serving == "async" else set())
         assert json.loads(outputs["Models"]) == stack.components
 
-    def test_the_same_again_changes_nothing(self, on_moto: Cloud):
+    def test_a_second_up_changes_nothing(self, on_moto: Cloud):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         assert deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL) is Change.UNCHANGED
 
-    def test_an_endpoint_of_the_other_kind_is_to_be_taken_down_first(self, on_moto: Cloud):
+    def test_an_endpoint_of_the_other_kind_must_be_removed_first(self, on_moto: Cloud):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         with pytest.raises(RequestError, match="is async, and SageMaker cannot change it to realtime"):
             deploy.up(on_moto.aws, REALTIME, on_moto.listen, poll_seconds=POLL)
 
-    def test_down_leaves_nothing_not_even_a_bucket_that_a_dead_run_left_full(self, on_moto: Cloud):
+    def test_down_leaves_nothing_not_even_a_full_bucket(self, on_moto: Cloud):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         s3 = on_moto.aws.session.client("s3", config=on_moto.aws.config)
         (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"])
@@ -66,7 +66,7 @@ class TestOnMoto:
         assert on_moto.aws.session.client("sagemaker", config=on_moto.aws.config).list_endpoints()["Endpoints"] == []
         deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)  # once more is no error
 
-    def test_an_endpoint_in_use_is_not_taken_down_without_force(self, on_moto: Cloud):
+    def test_an_endpoint_in_use_is_removed_only_with_force(self, on_moto: Cloud):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         dynamodb = on_moto.aws.session.client("dynamodb", config=on_moto.aws.config)
 
@@ -81,15 +81,15 @@ class TestOnMoto:
             deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
         deploy.down(on_moto.aws, "default", on_moto.listen, force=True, poll_seconds=POLL)
 
-    def test_an_endpoint_that_is_left_is_named_with_what_it_does(self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch):
+    def test_a_leftover_endpoint_is_named_with_its_state(self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
         found = {"EndpointStatus": "InService"}
-        monkeypatch.setattr(deploy, "_endpoint", lambda *_: found)  # SCRIPTED: moto deletes at once
+        monkeypatch.setattr(deploy, "find_endpoint", lambda *_: found)  # SCRIPTED: moto deletes at once
         with pytest.raises(LeftoverError, match=r"InService.*cost money") as error:
             deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
         assert error.value.left == ("endpoint hearth-default (InService), whose instances cost money",)
 
-    def test_the_deployer_may_do_what_the_code_was_seen_to_do(self, on_moto: Cloud):
+    def test_the_deployers_policy_allows_every_call(self, on_moto: Cloud):
         actions = {"s3:ListObjectsV2": "s3:ListBucket", "s3:HeadBucket": "s3:ListBucket"}
         actions["s3:DeleteObjects"] = "s3:DeleteObject"
         asked = set()
@@ -116,7 +116,7 @@ class TestOnMoto:
 
 
 class TestCommands:
-    def test_up_tells_what_it_costs_and_asks_and_status_and_down_follow(
+    def test_up_shows_the_costs_and_asks_and_status_and_down_work(
         self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch
     ):
         def run(*arguments: str, answer: str = "") -> Any:
@@ -136,7 +136,7 @@ class TestCommands:
         assert done.exit_code == 0, done.output
         assert "is gone" in done.output
 
-    def test_without_an_image_up_says_where_the_commands_are(self):
+    def test_without_an_image_up_names_the_documentation(self):
         deployment = open_deployment(StackName.SAGEMAKER, load_settings(), Options(), "us-east-1")
         with pytest.raises(RequestError, match=r"docs/how-to/sagemaker\.md"):
             deployment.plan()

@@ -1,4 +1,4 @@
-"""The SageMaker container, over real HTTP: the adapter as SageMaker runs it, the embedded server in Ollama's place."""
+"""The SageMaker container over real HTTP: the adapter as SageMaker runs it, with the embedded server as Ollama."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def page(number: int = 0, **changed: object) -> dict[str, Any]:
 
 class TestServing:
     @pytest.mark.always
-    def test_a_page_comes_back_as_ollama_answers_it(self, warm: Container):
+    def test_a_page_gets_the_answer_of_ollama(self, warm: Container):
         answer = warm.invoke(page())
         assert answer.status_code == 200
         assert answer.json()["response"] == hashlib.sha256(picture(0)).hexdigest()
 
-    def test_other_calls_travel_in_an_envelope_and_so_do_their_answers(self, warm: Container):
+    def test_other_calls_and_their_answers_are_sent_in_an_envelope(self, warm: Container):
         for path, body in (
             ("/api/version", None),
             ("/api/tags", None),
@@ -84,14 +84,14 @@ class TestServing:
             assert answer["body"] == behind(f"{warm.ollama}{path}", **asked).text
 
     @pytest.mark.always
-    def test_ollamas_errors_keep_their_status_with_an_envelope_or_without(self, warm: Container):
+    def test_errors_of_ollama_keep_their_status_with_and_without_an_envelope(self, warm: Container):
         asked = page(model="no-such-model")
         bare, enveloped = warm.invoke(asked), warm.invoke({"path": "/api/generate", "body": asked})
         assert bare.status_code == 404
         assert enveloped.status_code == 200
         assert enveloped.json() == {"status": 404, "body": bare.text}
 
-    def test_until_the_answer_comes_there_are_blanks_where_they_were_asked_for(self, warm: Container):
+    def test_blanks_are_sent_until_the_answer_if_they_were_requested(self, warm: Container):
         asked = {"path": "/api/generate", "body": page(), "beats": True}
         warm.hold()
         parts: list[bytes] = []
@@ -103,7 +103,7 @@ class TestServing:
         assert set(parts[:3]) == {b" "}
         assert json.loads(b"".join(parts))["status"] == 200
 
-    def test_an_answer_that_takes_too_long_is_given_up_under_blanks_too(self, hasty: Container):
+    def test_an_answer_that_takes_too_long_is_abandoned_despite_blanks(self, hasty: Container):
         def status(number: int) -> int:
             asked = {"path": "/api/generate", "body": page(300 + number), "beats": True}
             return hasty.invoke(asked).json()["status"]
@@ -116,20 +116,20 @@ class TestServing:
 
     @pytest.mark.always
     @pytest.mark.parametrize("path", ["/api/pull", "/api/delete", "/", "http://169.254.169.254/", None, 7])
-    def test_no_other_call_gets_through(self, warm: Container, path: object):
+    def test_other_calls_are_refused(self, warm: Container, path: object):
         assert warm.invoke({"path": path, "body": {"model": MODEL}}).json()["status"] == 404
 
     @pytest.mark.always
-    def test_what_is_no_json_object_is_refused(self, warm: Container):
+    def test_a_body_that_is_not_a_json_object_is_refused(self, warm: Container):
         assert httpx.post(f"{warm.url}/invocations", content=b"\x89PNG").status_code == 400
         assert warm.invoke([1]).status_code == 400
 
     @pytest.mark.always
-    def test_a_run_cannot_unload_the_model_that_others_pay_for(self, warm: Container):
+    def test_a_run_cannot_unload_the_model(self, warm: Container):
         warm.invoke(page(prompt="", images=[], keep_alive=0))
         assert [each["name"] for each in httpx.get(f"{warm.ollama}/api/ps").json()["models"]] == [MODEL]
 
-    def test_an_answer_that_takes_too_long_is_given_up_and_its_slot_is_free(self, hasty: Container):
+    def test_an_answer_that_takes_too_long_is_abandoned_and_its_slot_freed(self, hasty: Container):
         def status(number: int) -> int:
             return hasty.invoke(page(100 + number)).status_code
 
@@ -139,7 +139,7 @@ class TestServing:
         hasty.let_go()
         until(lambda: status(9) == 200)
 
-    def test_a_page_whose_caller_has_hung_up_does_not_keep_a_slot(self, warm: Container):
+    def test_a_page_whose_client_disconnected_frees_its_slot(self, warm: Container):
         before = sum(warm.read.values())
         warm.hold()
         with ThreadPoolExecutor(2) as at_once:
@@ -159,7 +159,7 @@ class TestServing:
 
 
 class TestLife:
-    def test_ping_is_200_only_when_the_model_is_warm(self, tmp_path: Path):
+    def test_ping_is_200_only_while_the_model_is_warm(self, tmp_path: Path):
         (tmp_path / "held").touch()
         with container(tmp_path, engine="held", warm=False) as started:
             until(lambda: "loading" in started.log.read_text())
@@ -168,7 +168,7 @@ class TestLife:
             started.wait_warm()
             assert [each["name"] for each in httpx.get(f"{started.ollama}/api/ps").json()["models"]] == [MODEL]
 
-    def test_sigterm_lets_a_page_end_and_takes_ollama_along(self, tmp_path: Path):
+    def test_sigterm_lets_a_page_end_and_ends_ollama(self, tmp_path: Path):
         with container(tmp_path, engine="held") as started:
             (behind,) = psutil.Process(started.process.pid).children()
             answers: list[int] = []
@@ -184,36 +184,36 @@ class TestLife:
             assert answers == [200]
             assert not behind.is_running()
 
-    def test_a_container_does_not_outlive_its_ollama(self, tmp_path: Path):
+    def test_a_container_ends_with_its_ollama(self, tmp_path: Path):
         with container(tmp_path, engine="echo") as started:
             (behind,) = psutil.Process(started.process.pid).children()
             os.kill(behind.pid, signal.SIGKILL)
             assert started.process.wait(PATIENCE) == 1
             assert "Ollama ended with exit code -9" in started.log.read_text()
 
-    def test_a_model_in_the_data_that_sagemaker_brings_is_not_pulled(self, tmp_path: Path):
+    def test_a_model_in_sagemakers_model_data_is_not_pulled(self, tmp_path: Path):
         for _ in Store(tmp_path / "data").pull(MODEL):
             pass
         with container(tmp_path, hearth_store=tmp_path / "data") as started:
             assert "pulling" not in started.log.read_text()
 
-    def test_a_model_that_cannot_be_had_ends_the_container_and_the_log_says_why(self, tmp_path: Path):
+    def test_a_model_that_cannot_be_pulled_ends_the_container_with_the_reason_in_the_log(self, tmp_path: Path):
         with container(tmp_path, hearth_model="no-such-model", warm=False) as started:
             assert started.process.wait(PATIENCE) == 1
             assert "no-such-model cannot be served" in started.log.read_text()
 
-    def test_a_model_of_another_digest_than_is_named_ends_the_container(self, tmp_path: Path):
+    def test_a_model_with_a_wrong_digest_ends_the_container(self, tmp_path: Path):
         with container(tmp_path, engine="echo", hearth_model_digest="0" * 12, warm=False) as started:
             assert started.process.wait(PATIENCE) == 1
             assert f"{MODEL} has the digest " in started.log.read_text()
 
-    def test_a_model_of_the_digest_that_is_named_serves(self, tmp_path: Path):
+    def test_a_model_with_the_right_digest_is_served(self, tmp_path: Path):
         with container(tmp_path, engine="echo") as started:
             (model,) = httpx.get(f"{started.ollama}/api/tags").json()["models"]
         with container(tmp_path, engine="echo", hearth_model_digest=model["digest"][:12]) as started:
             assert started.ping() == 200
 
-    def test_a_model_that_fell_back_to_the_cpu_does_not_hold_a_gpus_instance(self, tmp_path: Path):
+    def test_a_model_that_fell_back_to_the_cpu_ends_the_container_of_a_gpu_instance(self, tmp_path: Path):
         with container(tmp_path, engine="echo", hearth_require_gpu="true", warm=False) as started:
             assert started.process.wait(PATIENCE) == 1
             assert "it runs on the CPU" in started.log.read_text()

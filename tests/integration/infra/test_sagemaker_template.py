@@ -1,4 +1,4 @@
-"""The SageMaker stack's template and values, judged by cfn-lint."""
+"""The SageMaker stack's template and values, checked by cfn-lint."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class TestTemplate:
         # It has all that an asynchronous endpoint's has, and more.
         assert not lint(template(REALTIME), "us-east-1", "eu-central-1")
 
-    def test_it_is_small_enough_to_be_sent_with_four_models(self):
+    def test_the_template_is_within_the_size_limit_with_four_models(self):
         assert len(template(endpoint(serving="realtime", models=("a:1", "b:1", "c:1", "d:1")))) < 51_200
 
     @EITHER
-    def test_every_parameter_has_a_value_and_every_value_a_parameter(self, stack: SagemakerStack):
+    def test_parameters_and_values_correspond(self, stack: SagemakerStack):
         assert set(parsed(stack)["Parameters"]) == set(parameters(stack))
 
     @EITHER
-    def test_whatever_may_scale_to_none_is_led_out_of_it_by_an_alarm(self, stack: SagemakerStack):
+    def test_an_endpoint_that_may_scale_to_zero_has_an_alarm_that_starts_it(self, stack: SagemakerStack):
         targets = of_type(stack, "AWS::ApplicationAutoScaling::ScalableTarget")
         alarms = of_type(stack, "AWS::CloudWatch::Alarm")
         steps = {
@@ -58,7 +58,7 @@ class TestTemplate:
             "HasBacklogWithoutCapacity" if stack.serving == "async" else "NoCapacityInvocationFailures"
         }
 
-    def test_each_model_of_a_real_time_endpoint_has_a_component_that_runs_are_told_of(self):
+    def test_each_model_of_a_real_time_endpoint_has_a_component_in_the_outputs(self):
         told = json.loads(parameters(REALTIME)["Models"])
         made = of_type(REALTIME, "AWS::SageMaker::InferenceComponent")
         names = [one["InferenceComponentName"]["Fn::Sub"].replace("${Pool}", "default") for one in made]
@@ -68,19 +68,19 @@ class TestTemplate:
         ]
         assert environments == list(REALTIME.models)
 
-    def test_a_container_gives_up_before_sagemaker_does_where_that_waits_for_eight_minutes(self):
+    def test_the_containers_time_limit_is_shorter_than_sagemakers(self):
         assert int(parameters(REALTIME)["AnswerSeconds"]) < 480 < int(parameters(ASYNC)["AnswerSeconds"])
 
-    def test_a_cpu_is_asked_for_no_accelerator(self):
+    def test_a_cpu_instance_requests_no_accelerator(self):
         assert parameters(endpoint(instance_type="ml.c5.2xlarge"))["Gpu"] == "false"
         assert parameters(endpoint(instance_type="ml.g5.xlarge"))["Gpu"] == "true"
 
-    def test_requests_and_answers_are_forgotten_after_a_day_and_never_public(self):
+    def test_requests_and_answers_expire_after_a_day_and_are_never_public(self):
         (bucket,) = of_type(ASYNC, "AWS::S3::Bucket")
         assert [rule["ExpirationInDays"] for rule in bucket["LifecycleConfiguration"]["Rules"]] == [1]
         assert all(bucket["PublicAccessBlockConfiguration"].values())
 
-    def test_the_role_reaches_no_other_bucket_and_no_other_repository(self):
+    def test_the_role_may_use_no_other_bucket_or_repository(self):
         assert parameters(ASYNC)["Repository"] == "arn:aws:ecr:us-east-1:123456789012:repository/hearth"
         (role,) = of_type(ASYNC, "AWS::IAM::Role")
         policies = [one["Fn::If"][1] if "Fn::If" in one else one for one in role["Policies"]]
@@ -107,7 +107,7 @@ class TestValues:
         ],
         ids=str,
     )
-    def test_what_would_not_work_is_refused(self, changed: dict[str, object]):
+    def test_invalid_settings_are_refused(self, changed: dict[str, object]):
         with pytest.raises((RequestError, ValidationError)):
             endpoint(**changed)
 
@@ -115,16 +115,16 @@ class TestValues:
         ("region", "arn"),
         [("cn-north-1", "arn:aws-cn:"), ("us-gov-west-1", "arn:aws-us-gov:"), ("eu-west-1", "arn:aws:")],
     )
-    def test_the_partition_is_the_regions(self, region: str, arn: str):
+    def test_the_partition_is_that_of_the_region(self, region: str, arn: str):
         assert endpoint(region=region).repository.startswith(arn)
 
 
 class TestPlan:
-    def test_instances_that_are_kept_are_told_with_what_they_cost_a_month(self):
+    def test_kept_instances_are_shown_with_their_monthly_cost(self):
         _, notes = plan(endpoint(min_copies=1), 0.7364)
         assert "1 of them run all day, used or not: USD 17.67 a day, 538 a month." in notes
 
-    def test_an_endpoint_that_scales_to_none_says_so_and_that_the_first_one_starts_at_once(self):
+    def test_an_endpoint_that_scales_to_zero_is_described(self):
         _, notes = plan(endpoint(), 0.7364)
         assert "starts with the endpoint" in notes[0]
         assert "AWS scales it to zero" in notes[1]

@@ -1,4 +1,4 @@
-"""The function that ends what was stopped for long, over moto; the clock is the test's, records are Hearth's own."""
+"""The Lambda function that ends machines which were stopped long ago, on moto with the test's clock."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def take(name: str, hours: float) -> bool:
 
 
 @pytest.mark.always
-def test_a_machine_that_was_stopped_for_long_ends_with_its_disk(cloud: Cloud, look: Look):
+def test_a_machine_that_was_stopped_long_ago_is_ended_with_its_disk(cloud: Cloud, look: Look):
     stopped = machine(cloud)
     assert look(0) == []
     assert look(KEEP_HOURS - 1) == []
@@ -77,10 +77,8 @@ def test_a_machine_that_was_stopped_for_long_ends_with_its_disk(cloud: Cloud, lo
     assert cloud.state(stopped) == "terminated"
 
 
-def test_where_ec2_does_not_say_when_it_stopped_the_first_look_counts(
-    cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(sweep, "_AT", sweep.re.compile("never"))
+def test_without_a_stop_time_in_ec2_the_first_check_counts(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "STOP_TIME", sweep.re.compile("never"))
     stopped = machine(cloud)
     assert look(10) == []
     assert look(10 + KEEP_HOURS - 1) == []
@@ -88,13 +86,13 @@ def test_where_ec2_does_not_say_when_it_stopped_the_first_look_counts(
     assert cloud.state(stopped) == "terminated"
 
 
-def test_what_runs_and_what_is_of_another_pool_is_left_alone(cloud: Cloud, look: Look):
+def test_running_machines_and_other_pools_are_not_changed(cloud: Cloud, look: Look):
     running, other = machine(cloud, stop=False), machine(cloud, pool="night")
     assert look(1000) == []
     assert (cloud.state(running), cloud.state(other)) == ("running", "stopped")
 
 
-def test_a_machine_that_a_run_has_leased_to_start_it_is_not_ended(cloud: Cloud, look: Look):
+def test_a_machine_leased_for_a_start_is_not_ended(cloud: Cloud, look: Look):
     stopped = machine(cloud)
     look(0)
     assert take(stopped, 1000)
@@ -102,9 +100,7 @@ def test_a_machine_that_a_run_has_leased_to_start_it_is_not_ended(cloud: Cloud, 
     assert cloud.state(stopped) == "stopped"
 
 
-def test_of_a_run_that_comes_between_look_and_end_and_the_end_the_run_wins(
-    cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_run_between_check_and_end_keeps_the_machine(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
     stopped = machine(cloud)
     look(0)
     leased = sweep.is_leased
@@ -119,15 +115,15 @@ def test_of_a_run_that_comes_between_look_and_end_and_the_end_the_run_wins(
     assert cloud.state(stopped) == "stopped"
 
 
-def test_no_run_gets_a_machine_that_is_being_ended(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sweep, "_detached_disks", lambda *_: ())
+def test_a_machine_that_is_being_ended_admits_no_run(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "detached_disks", lambda *_: ())
     stopped = machine(cloud)
     look(0)
     look(KEEP_HOURS + 1)
     assert not take(stopped, 1)
 
 
-def test_a_disk_that_no_machine_has_had_for_an_hour_goes(cloud: Cloud, look: Look):
+def test_a_disk_unattached_for_an_hour_is_deleted(cloud: Cloud, look: Look):
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "hearth:pool", "Value": "default"}]}]
     disk = cloud.aws.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)["VolumeId"]  # type: ignore[arg-type]
     assert look(0.5) == []

@@ -1,4 +1,4 @@
-"""The function that sends tasks away when nobody uses the service, over moto; the clock is the test's."""
+"""The Lambda function that ends tasks when nobody uses the service, on moto with the test's clock."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def publish(minutes: float, value: float = 1.0) -> None:
     boto3.client("cloudwatch").put_metric_data(Namespace="Hearth/ECS", MetricData=[{**data, "Timestamp": at}])
 
 
-def test_tasks_that_never_come_up_are_sent_away_though_nothing_was_ever_published(look: Look):
+def test_tasks_that_never_get_healthy_are_ended_without_any_metric(look: Look):
     assert "unused for" in look(0)
     look(5)
     assert desired() == 2
@@ -70,7 +70,7 @@ def test_tasks_that_never_come_up_are_sent_away_though_nothing_was_ever_publishe
     assert desired() == 0
 
 
-def test_the_tasks_of_a_run_that_was_killed_go_after_its_lease_and_the_idle_time(look: Look):
+def test_the_tasks_of_a_killed_run_end_after_its_lease_and_the_idle_time(look: Look):
     lease(3)
     assert look(0) == "a run uses it"
     look(5)  # the first look without a lease
@@ -80,14 +80,14 @@ def test_the_tasks_of_a_run_that_was_killed_go_after_its_lease_and_the_idle_time
     assert desired() == 0
 
 
-def test_a_run_that_reads_keeps_its_tasks_however_long(look: Look):
+def test_an_active_run_keeps_its_tasks(look: Look):
     lease(10_000)
     for minutes in (0, 60, 600):
         assert look(minutes) == "a run uses it"
     assert desired() == 2
 
 
-def test_requests_that_no_lease_tells_of_count_too(look: Look):
+def test_requests_without_a_lease_count_as_use(look: Look):
     look(0)
     publish(8)
     look(IDLE_MINUTES + 0.1)
@@ -96,14 +96,14 @@ def test_requests_that_no_lease_tells_of_count_too(look: Look):
     assert desired() == 0
 
 
-def test_a_task_that_says_that_it_is_idle_is_no_use(look: Look):
+def test_a_task_that_reports_itself_idle_is_not_in_use(look: Look):
     look(0)
     publish(8, value=0.0)
     look(IDLE_MINUTES + 0.1)
     assert desired() == 0
 
 
-def test_what_was_idle_once_begins_anew_with_the_next_run(look: Look):
+def test_the_idle_time_begins_again_with_the_next_run(look: Look):
     look(0)
     lease(20)
     look(15)
@@ -114,7 +114,7 @@ def test_what_was_idle_once_begins_anew_with_the_next_run(look: Look):
     assert desired() == 0
 
 
-def test_without_a_wanted_task_nothing_is_asked_and_nothing_counts(look: Look):
+def test_without_a_desired_task_nothing_is_checked(look: Look):
     boto3.client("ecs").update_service(cluster=NAME, service=NAME, desiredCount=0)
     assert look(0) == "no task is requested"
     boto3.client("ecs").update_service(cluster=NAME, service=NAME, desiredCount=2)

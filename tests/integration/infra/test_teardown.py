@@ -1,4 +1,4 @@
-"""`down` in an order that DependencyViolation cannot stop: what uses a stack goes first, and again if it came anew."""
+"""`down` removes everything in an order that avoids DependencyViolation, and repeats it if something new appeared."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ class Stuck:
             raise StackError(f"The stack is in DELETE_FAILED: SecurityGroup failed, {self._reasons.pop(0)}")
 
 
-def test_it_is_deleted_again_when_something_new_held_it(cloud: Cloud):
+def test_the_deletion_is_repeated_if_a_new_resource_blocked_it(cloud: Cloud):
     stuck, freed = Stuck(HELD, "DependencyViolation"), []
     delete_freed(cloud.aws, stuck, lambda: freed.append(stuck.tries), cloud.listen, poll_seconds=POLL)  # type: ignore[arg-type]
     assert freed == [0, 1, 2]
 
 
-def test_another_failure_is_told_at_once(cloud: Cloud):
+def test_another_failure_is_reported_at_once(cloud: Cloud):
     stuck = Stuck("not authorized to perform: ec2:DeleteSecurityGroup")
     with pytest.raises(StackError, match="not authorized"):
         delete_freed(cloud.aws, stuck, lambda: None, cloud.listen, poll_seconds=POLL)  # type: ignore[arg-type]
     assert stuck.tries == 1
 
 
-def test_it_is_not_tried_for_ever(cloud: Cloud):
+def test_the_deletion_is_not_repeated_for_ever(cloud: Cloud):
     stuck = Stuck(*[HELD] * 20)
     with pytest.raises(StackError, match="dependent object"):
         delete_freed(cloud.aws, stuck, lambda: None, cloud.listen, poll_seconds=POLL)  # type: ignore[arg-type]
     assert stuck.tries < 10
 
 
-def test_what_still_uses_the_network_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+def test_resources_that_still_use_the_network_are_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("infra_scripts.common.teardown.LOOKS", 2)
     up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL)
     tagged = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
@@ -66,8 +66,8 @@ def test_what_still_uses_the_network_is_named(cloud: Cloud, monkeypatch: pytest.
 
 
 @pytest.mark.long("launches a machine while its pool goes: 7 s")
-def test_a_machine_that_a_run_launches_meanwhile_ends_with_the_pool(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
-    """The first try meets the security group of a machine that came between; the second finds the machine."""
+def test_a_machine_launched_during_the_removal_is_ended_too(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    """The first attempt fails because of the new machine's security group; the second finds the machine."""
     outputs = up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL).outputs
     real: Callable[[Stack], None] = Stack.delete
     came: list[str] = []
@@ -84,7 +84,7 @@ def test_a_machine_that_a_run_launches_meanwhile_ends_with_the_pool(cloud: Cloud
     assert cloud.state(came[0]) == "terminated"
 
 
-def test_machines_are_gone_before_their_group_is_deleted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+def test_machines_are_ended_before_their_security_group_is_deleted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
     outputs = up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL).outputs
     machine, states = cloud.launch(outputs), []
     real: Callable[[Stack], Any] = Stack.delete
@@ -93,7 +93,7 @@ def test_machines_are_gone_before_their_group_is_deleted(cloud: Cloud, monkeypat
     assert states == ["terminated"]
 
 
-def test_a_stack_that_stays_is_left_and_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+def test_a_stack_that_cannot_be_removed_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
     up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL)
 
     def delete(_: Stack) -> None:

@@ -1,4 +1,4 @@
-"""The trigger's stack: judged by cfn-lint, by what must never be in it, and made on moto."""
+"""The trigger's stack: checked by cfn-lint and for what it must not contain, and created on moto."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trigger(output: str = "s3://inbox/results", **changed: Any) -> Any:
 
 
 def stack(output: str = "s3://inbox/results", **changed: Any) -> TriggerStack:
-    return trigger(output, **changed)._stack()
+    return trigger(output, **changed).stack()
 
 
 def values(output: str = "s3://inbox/results", **changed: Any) -> dict[str, str]:
@@ -62,19 +62,19 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), "us-east-1", "eu-central-1")
 
-    def test_it_is_small_enough_to_be_sent(self):
+    def test_the_template_is_within_the_size_limit(self):
         assert len(template()) < 51_200
 
-    def test_its_parameters_are_those_that_are_given(self, parsed):
+    def test_parameters_and_values_correspond(self, parsed):
         assert set(parsed["Parameters"]) == set(values())
 
-    def test_nothing_may_be_done_to_everything(self, parsed):
+    def test_no_action_is_allowed_on_all_resources(self, parsed):
         wide = [each["Action"] for each in statements(parsed) if each["Resource"] == "*"]
         assert wide == ["ecr:GetAuthorizationToken"]  # it takes no resource
 
     @pytest.mark.parametrize(("seconds", "code"), [("3600", 3), ("3", 124)], ids=["by itself", "out of time"])
-    def test_a_task_ends_whatever_it_does_and_stops_its_machines_first(self, parsed, tmp_path, seconds, code):
-        """STAND-IN: a `hearth` that notes what it is asked, and reads for ever if it has less than an hour."""
+    def test_a_task_has_a_time_limit_and_stops_its_machines_before(self, parsed, tmp_path, seconds, code):
+        """STAND-IN: a `hearth` that records its arguments, and reads for ever if its time is less than an hour."""
         (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
         entry = [seconds if each == {"Ref": "MaxSeconds"} else each for each in container["EntryPoint"]]
         stub = tmp_path / "hearth"
@@ -94,7 +94,7 @@ class TestTemplate:
         assert (tmp_path / "asked").read_text().splitlines() == ["batch s3://inbox/a b.pdf", "stop --all"]
         assert container["StopTimeout"] == 120
 
-    def test_whoever_deploys_it_may_make_its_rules(self, parsed):
+    def test_the_deployers_policy_allows_its_rules(self, parsed):
         document = policy(
             PolicyName.DEPLOYER, pool="p", account="111122223333", region="us-east-1", stack=StackName.LAMBDA
         )
@@ -104,12 +104,12 @@ class TestTemplate:
         for name in rules:
             assert f"arn:aws:events:us-east-1:111122223333:rule/{name['Fn::Sub'].replace('${Pool}', 'p')}" in allowed
 
-    def test_its_limits_are_those_of_the_settings(self):
+    def test_the_limits_are_those_of_the_settings(self):
         given = values(max_minutes=60, max_usd=2)
         assert given["MaxSeconds"] == "5400"
         assert "--max-usd 2 --max-minutes 60 --must-finish" in given["Options"]
 
-    def test_a_task_notes_what_it_held_with_its_results(self, parsed):
+    def test_a_task_records_its_use_of_machines_with_its_results(self, parsed):
         (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
         output = {each["Name"]: each["Value"] for each in container["Environment"]}["HEARTH_OUTPUT"]
         given = values("s3://inbox/results/")
@@ -133,8 +133,8 @@ class TestTemplate:
             (1, {"clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/another"}, False),
         ],
     )
-    def test_the_end_of_a_task_that_did_not_read_all_lies_with_the_dead_letters(self, parsed, code, detail, kept):
-        """LEFT OUT: that a pattern looks into lists, which moto cannot; the one container stands for its list."""
+    def test_the_end_of_an_incomplete_task_is_a_dead_letter(self, parsed, code, detail, kept):
+        """LEFT OUT: moto cannot match a pattern within a list, so the only container stands for its list."""
         rule, event = parsed["Resources"]["Stopped"]["Properties"], stopped(["batch"], code=code, **detail)
         (event["detail"]["containers"],) = event["detail"]["containers"]
         pattern = json.loads(json.dumps(rule["EventPattern"]))
@@ -144,7 +144,7 @@ class TestTemplate:
         (target,) = rule["Targets"]
         assert target["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
 
-    def test_what_fails_five_times_lies_with_the_dead_letters_and_is_told_of(self, parsed):
+    def test_a_message_that_fails_five_times_is_a_dead_letter_and_raises_an_alarm(self, parsed):
         made = parsed["Resources"]
         assert made["Queue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 5
         assert made["Mapping"]["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -167,14 +167,14 @@ class TestValues:
             ("s3://inbox/a", {"prefix": "a/b/"}, "inside the output"),
         ],
     )
-    def test_what_would_not_work_is_refused_before_anything_is_made(self, output, changed, told):
+    def test_invalid_settings_are_refused_before_anything_is_created(self, output, changed, told):
         with pytest.raises(RequestError, match=told):
             values(output, **changed)
 
     def test_with_prefect_no_image_is_needed(self):
         assert values(image=None, prefect_url="https://prefect.example/api")["PrefectApiUrl"].startswith("https")
 
-    def test_a_plan_says_what_a_task_costs_at_the_most(self):
+    def test_the_plan_shows_the_maximum_cost_of_a_task(self):
         planned = trigger(max_usd=3, max_minutes=60).plan()
         ((_, hourly, most),) = planned.costs.rows
         assert hourly == "USD 0.099 an hour"
@@ -194,7 +194,7 @@ def made(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 
 class TestOnMoto:
-    def test_it_is_made_looked_at_and_taken_down(self, made: Cloud):
+    def test_the_stack_is_created_shown_and_removed(self, made: Cloud):
         status = deploy.status(made.aws, stack())
         assert status.state == "CREATE_COMPLETE"
         assert dict(status.facts) == {"bucket": "inbox", "uploads waiting": "0", "dead letters": "0", "tasks": "0"}
@@ -209,13 +209,13 @@ class TestOnMoto:
         assert deploy.down(made.aws, stack(), made.listen, force=False, poll_seconds=0.01) == 2
         assert deploy.status(made.aws, stack()).state is None
 
-    def test_what_runs_is_not_taken_down_unasked(self, made: Cloud, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(deploy, "_tasks", lambda *_: ["arn:aws:ecs:us-east-1:1:task/c/t"])  # moto runs none
+    def test_running_tasks_are_not_removed_without_force(self, made: Cloud, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(deploy, "running_tasks", lambda *_: ["arn:aws:ecs:us-east-1:1:task/c/t"])  # moto runs none
         with pytest.raises(InUseError, match="--force"):
             deploy.down(made.aws, stack(), made.listen, force=False)
         assert deploy.status(made.aws, stack()).state == "CREATE_COMPLETE"
 
-    def test_a_bucket_that_sends_no_events_is_told_of(self, cloud: Cloud):
+    def test_a_bucket_that_sends_no_events_is_reported(self, cloud: Cloud):
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="inbox")
         assert deploy.sends_events(cloud.aws, "inbox") is False

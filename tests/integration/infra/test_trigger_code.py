@@ -1,4 +1,4 @@
-"""The template's own code, in a process that has nothing else."""
+"""The code in the template, in a process that has nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Lambda function makes of the events of S3 and EventBridge."""
+"""How the Lambda function parses the events of S3 and EventBridge."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def documents(event: dict[str, Any]) -> list[str]:
 
 
 class TestEvents:
-    def test_eventbridge_tells_keys_as_they_are(self):
+    def test_keys_of_eventbridge_are_not_encoded(self):
         assert documents(bridged("a b/ü+1%20.pdf")) == ["s3://inbox/a b/ü+1%20.pdf"]
 
-    def test_s3_encodes_them(self):
+    def test_keys_of_s3_are_decoded(self):
         keys = ("a b/ü+1%20.pdf", "c.PDF")
         assert documents(notified(*keys)) == [f"s3://inbox/{key}" for key in keys]
 
     @pytest.mark.parametrize("key", ["a.txt", "folder/", "pdf", "results/a-1/copy.pdf", "a.pdf/"])
-    def test_what_is_no_pdf_or_is_hearths_own_is_left_alone(self, key):
+    def test_other_files_and_hearths_own_are_ignored(self, key):
         assert documents(bridged(key)) == documents(notified(key)) == []
 
-    def test_so_is_what_lies_elsewhere(self, variables):
+    def test_other_prefixes_and_buckets_are_ignored(self, variables):
         variables.setenv("HEARTH_PREFIX", "in/")
         assert documents(notified("in/a.pdf", "a.pdf")) == ["s3://inbox/in/a.pdf"]
         variables.setenv("HEARTH_BUCKET", "another")
         assert documents(bridged("in/a.pdf")) == []
 
-    def test_so_are_removals_and_the_test_that_s3_sends(self):
+    def test_removals_and_the_test_event_of_s3_are_ignored(self):
         assert documents(notified("a.pdf", event="ObjectRemoved:Delete")) == []
         assert documents({**bridged("a.pdf"), "detail-type": "Object Deleted"}) == []
         assert documents({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "inbox"}) == []
 
-    def test_a_version_is_the_buckets_or_the_etag_with_what_orders_uploads(self):
+    def test_a_version_is_the_version_id_or_the_etag_with_the_sequencer(self):
         def content(event: dict[str, Any]) -> str:
             return next(arrivals(event)).content
 
@@ -57,6 +57,6 @@ class TestEvents:
         [{}, {"Records": [{}]}, {"detail": {}}, {"Records": None}, {"detail": None}, [], "x", None, 5],
         ids=str,
     )
-    def test_what_is_no_event_of_s3_is_said_to_be_none(self, event):
+    def test_other_events_are_refused(self, event):
         with pytest.raises(TriggerError, match="not an event of S3"):
             list(arrivals(event))

@@ -1,4 +1,4 @@
-"""The Lambda function makes runs of a Prefect server, over real HTTP."""
+"""The Lambda function creates runs on a Prefect server, over real HTTP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prefect(variables: pytest.MonkeyPatch) -> Iterator[StandIn]:
 
 
 class TestPrefect:
-    def test_a_run_has_the_versions_key_and_no_name(self, prefect):
+    def test_a_run_has_a_key_of_the_version_and_no_name(self, prefect):
         assert failed(handler(queued(bridged("a b.pdf")), Call())) == []
         (look, create) = prefect.asked
         assert look[:2] == ("GET", "/api/deployments/name/process-document/on-demand")
@@ -51,12 +51,12 @@ class TestPrefect:
         }
 
     @pytest.mark.parametrize("status", [401, 404, 422, 500, 503])
-    def test_what_prefect_refuses_is_asked_once_and_comes_again(self, prefect, status):
+    def test_a_refused_request_is_sent_once_and_the_event_returns(self, prefect, status):
         prefect.answers = lambda path, _: (200, {"id": "d1"}) if "/name/" in path else (status, {"detail": "x"})
         assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
         assert [path.rpartition("/")[2] for _, path, _, _ in prefect.asked] == ["on-demand", *["create_flow_run"] * 2]
 
-    def test_the_others_have_their_runs_where_one_is_refused(self, prefect):
+    def test_a_refused_request_does_not_affect_the_others(self, prefect):
         def answers(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             bad = body and "b.pdf" in body["parameters"]["job"]["document"]
             return (503, {}) if bad else prefect_answers(path, body)
@@ -65,7 +65,7 @@ class TestPrefect:
         assert failed(handler(queued(*(bridged(f"{name}.pdf") for name in "abc")), Call())) == ["m1"]
 
     @pytest.mark.parametrize("told", [{}, [], None, {"detail": "x"}], ids=str)
-    def test_so_they_have_where_one_is_answered_nonsense(self, prefect, told):
+    def test_an_invalid_response_does_not_affect_the_others(self, prefect, told):
         def answers(path: str, body: dict[str, Any]) -> tuple[int, Any]:
             bad = body and "b.pdf" in body["parameters"]["job"]["document"]
             return (201, told) if bad else prefect_answers(path, body)
@@ -73,7 +73,7 @@ class TestPrefect:
         prefect.answers = answers
         assert failed(handler(queued(*(bridged(f"{name}.pdf") for name in "abc")), Call())) == ["m1"]
 
-    def test_a_prefect_that_is_away_has_all_come_again(self, variables):
+    def test_an_unreachable_prefect_returns_all_events(self, variables):
         variables.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
         assert failed(handler(queued(bridged("a.pdf")), Call())) == ["m0"]
 
@@ -91,7 +91,7 @@ class TestPrefect:
         assert hearths
         assert KEY not in " ".join(hearths)
 
-    def test_a_key_that_is_refused_is_asked_for_anew(self, prefect, variables, moto_url):
+    def test_a_refused_key_is_fetched_again(self, prefect, variables, moto_url):
         variables.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto_url)
         secrets = boto3.client("secretsmanager")
         arn = secrets.create_secret(Name=f"prefect-{os.urandom(4).hex()}", SecretString="old")["ARN"]

@@ -39,23 +39,23 @@ def read(tasks: Tasks) -> list[list[str]]:
 
 
 class TestTasks:
-    def test_one_task_reads_what_came_together(self, tasks):
+    def test_one_task_reads_all_uploads_of_a_call(self, tasks):
         assert failed(handler(queued(bridged("a.pdf"), notified("b c.pdf", "d.pdf")), Call())) == []
         options = VARIABLES["HEARTH_OPTIONS"].split()
         assert tasks.commands == [["batch", "s3://inbox/a.pdf", "s3://inbox/b c.pdf", "s3://inbox/d.pdf", *options]]
 
-    def test_the_same_event_starts_nothing_more(self, tasks):
+    def test_a_repeated_event_starts_no_second_task(self, tasks):
         for _ in range(3):
             handler(queued(bridged("a.pdf")), Call())
         assert len(tasks.started) == 1
 
-    def test_an_upload_that_comes_again_in_other_company_starts_nothing_more(self, tasks):
+    def test_a_repeated_upload_in_another_batch_starts_no_second_task(self, tasks):
         handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())
         handler(queued(bridged("b.pdf"), bridged("c.pdf")), Call())
         handler(queued(bridged("c.pdf"), bridged("a.pdf")), Call())
         assert read(tasks) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
-    def test_what_could_not_be_started_is_started_with_those_that_it_came_with(self, tasks):
+    def test_a_failed_start_is_repeated_with_the_same_uploads(self, tasks):
         tasks.refusal = (500, {"__type": "ServerException", "message": "no"})
         assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
         tasks.refusal = None
@@ -63,7 +63,7 @@ class TestTasks:
         handler(queued(bridged("a.pdf")), Call())
         assert sorted(read(tasks)) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
-    def test_of_two_calls_at_once_one_takes_an_upload_and_the_others_have_it_come_again(self, tasks):
+    def test_one_of_two_simultaneous_calls_takes_an_upload_and_the_other_returns_it(self, tasks):
         events = [queued(bridged("a.pdf"), bridged(f"{number}.pdf")) for number in range(6)]
         with ThreadPoolExecutor(6) as at_once:
             answers = list(at_once.map(lambda event: handler(event, Call()), events))
@@ -74,7 +74,7 @@ class TestTasks:
             {"s3://inbox/a.pdf", *(f"s3://inbox/{number}.pdf" for number in range(6))}
         )
 
-    def test_where_it_cannot_be_known_what_was_started_all_comes_again(self, tasks, variables):
+    def test_if_it_is_unknown_what_was_started_all_events_return(self, tasks, variables):
         variables.setenv("HEARTH_TABLE", "no-such-table")
         assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
         assert not tasks.started
@@ -84,7 +84,7 @@ class TestTasks:
         handler(queued(bridged("a.pdf", "v2")), Call())
         assert len(tasks.started) == 2
 
-    def test_the_request_is_one_that_ecs_takes(self, tasks):
+    def test_the_request_has_the_format_of_ecs(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
         (asked,) = tasks.started
         asked |= json.loads(run_task(decode(template())[0]))
@@ -94,14 +94,14 @@ class TestTasks:
         assert asked["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1", "subnet-2"]
         assert len(asked["clientToken"]) <= 64
 
-    def test_a_command_that_would_be_too_long_becomes_several_tasks(self, tasks):
+    def test_a_command_that_is_too_long_becomes_several_tasks(self, tasks):
         keys = [f"{'long/' * 100}{number}.pdf" for number in range(40)]
         assert failed(handler(queued(*map(bridged, keys)), Call())) == []
         assert [*chain(*read(tasks))] == [f"s3://inbox/{key}" for key in keys]
         overrides = [len(json.dumps(body["overrides"])) for body in tasks.started]
         assert max(overrides) <= 8192
 
-    def test_more_than_dynamodb_writes_at_once_become_several_tasks_of_small_items(self, tasks):
+    def test_uploads_over_the_limit_of_dynamodb_become_several_tasks(self, tasks):
         assert failed(handler(queued(notified(*(f"{number}.pdf" for number in range(120)))), Call())) == []
         assert [len(keys) for keys in read(tasks)] == [99, 21]
         noted = boto3.client("dynamodb").scan(TableName="started")["Items"]
@@ -120,7 +120,7 @@ class TestTasks:
         ],
         ids=["no capacity", "nothing said", "denied", "with other settings, refused", "down"],
     )
-    def test_what_ecs_refuses_is_asked_for_once_and_comes_again_until_it_starts(self, tasks, refusal: Answer):
+    def test_a_start_that_ecs_refuses_is_repeated_with_the_returned_events(self, tasks, refusal: Answer):
         tasks.refusal = refusal
         for times in (1, 2):
             assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
@@ -129,14 +129,14 @@ class TestTasks:
         assert failed(handler(queued(bridged("b.pdf"), bridged("c.pdf")), Call())) == []
         assert sorted(read(tasks)) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
-    def test_a_task_whose_start_was_not_heard_of_is_started_once(self, tasks):
+    def test_a_task_whose_start_got_no_response_is_started_once(self, tasks):
         tasks.lost = True
         assert failed(handler(queued(bridged("a.pdf")), Call())) == ["m0"]
         tasks.lost = False
         assert failed(handler(queued(bridged("a.pdf")), Call())) == []
         assert len(tasks.started) == 1
 
-    def test_so_it_is_where_the_settings_have_changed_since(self, tasks, variables):
+    def test_a_start_without_a_response_is_not_repeated_after_a_change_of_settings(self, tasks, variables):
         tasks.lost = True
         handler(queued(bridged("a.pdf")), Call())
         tasks.lost = False
@@ -144,13 +144,13 @@ class TestTasks:
         assert failed(handler(queued(bridged("a.pdf")), Call())) == []
         assert len(tasks.started) == 1
 
-    def test_what_was_started_is_known_for_longer_than_ecs_knows_its_token(self, tasks):
+    def test_started_tasks_are_remembered_longer_than_ecs_knows_their_token(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
         tasks.forget()
         assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == []
         assert read(tasks) == [["s3://inbox/a.pdf"], ["s3://inbox/b.pdf"]]
 
-    def test_what_a_failed_task_was_to_read_is_read_anew_when_its_end_is_redriven_however_often(self, tasks):
+    def test_redriving_the_end_of_a_failed_task_reads_its_uploads_again(self, tasks):
         handler(queued(bridged("a b.pdf"), bridged("c.pdf")), Call())
         end = stopped(tasks.commands[0])
         for _ in range(3):
@@ -162,18 +162,18 @@ class TestTasks:
     @pytest.mark.parametrize(
         "body", ["{", '{"no": "event"}', "[]", '"x"', "null", "5", "[" * 100_000], ids=lambda b: b[:9]
     )
-    def test_only_the_message_that_makes_no_sense_comes_again(self, tasks, body):
+    def test_only_an_invalid_message_returns(self, tasks, body):
         odd = bridged("b.pdf")
         odd["detail"]["object"]["version-id"] = {"no": "text"}
         assert failed(handler(queued(body, bridged("a.pdf"), odd), Call())) == ["m0"]
         assert read(tasks) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"]]
 
-    def test_with_little_time_left_nothing_is_begun(self, tasks):
+    def test_with_little_time_left_no_task_is_started(self, tasks):
         assert failed(handler(queued(bridged("a.pdf")), Call(left_ms=39_000))) == ["m0"]
         assert not tasks.asked
 
-    def test_a_slow_table_does_not_use_up_the_time(self, tasks):
-        """STAND-IN: each look at the clock is 20 s later than the one before."""
+    def test_a_slow_table_does_not_use_up_the_time_limit(self, tasks):
+        """STAND-IN: each call of the clock returns a time 20 s later."""
 
         class Slow(Call):
             def get_remaining_time_in_millis(self) -> int:

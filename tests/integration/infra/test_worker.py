@@ -1,4 +1,4 @@
-"""The job template of an ECS work pool, taken by a real Prefect server; no task is started: there is no AWS here."""
+"""The job template of an ECS work pool, accepted by a real Prefect server; no task is started, for lack of AWS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def api(prefect: PrefectServer) -> str:
     return prefect.api
 
 
-def test_the_template_is_prefect_awss_own_with_the_defaults_of_hearths_runs(template: dict[str, Any]):
+def test_the_template_is_that_of_prefect_aws_with_hearths_defaults(template: dict[str, Any]):
     from prefect_aws.workers.ecs_worker import ECSWorker
 
     own = ECSWorker.get_default_base_job_template()
@@ -55,8 +55,8 @@ def test_the_template_is_prefect_awss_own_with_the_defaults_of_hearths_runs(temp
     assert variables["network_configuration"]["default"] == {"awsvpcConfiguration": network}
 
 
-async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, template: dict[str, Any]):
-    """What the worker would register and start: the image, the command and the roles are where ECS looks for them."""
+async def test_the_ecs_worker_creates_a_task_that_runs_the_flow(api: str, template: dict[str, Any]):
+    """The task definition of the worker has the image, the command and the roles in the right fields."""
     from prefect.client.schemas.objects import FlowRun
     from prefect_aws.workers.ecs_worker import ECSJobConfiguration
 
@@ -76,7 +76,7 @@ async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, te
 
 
 @pytest.mark.long("starts a Prefect server and deploys all: 23 s")
-def test_a_server_takes_the_template_and_every_deployment_fits_it(
+def test_a_server_accepts_the_template_and_every_deployment_fits_it(
     hearth: Hearth, api: str, prefect: PrefectServer, template: dict[str, Any]
 ):
     if prefect("work_pools", work_pools={"name": {"any_": ["hearth"]}}):
@@ -95,7 +95,7 @@ def test_a_server_takes_the_template_and_every_deployment_fits_it(
         prefect.ask("DELETE", "work_pools/hearth")
 
 
-def test_another_version_without_a_variable_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_another_version_without_a_variable_is_reported(monkeypatch: pytest.MonkeyPatch):
     from prefect_aws.workers.ecs_worker import ECSWorker
 
     def without_roles() -> dict[str, Any]:

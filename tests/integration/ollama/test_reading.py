@@ -1,4 +1,4 @@
-"""Hearth reads through the program `ollama`, which is a stand-in over a real llama-server."""
+"""Hearth reads through a program `ollama`, which is a stand-in over a real llama-server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _server(command: Hearth) -> psutil.Process:
     return next(each for each in watchdog.children() if "serve" in each.cmdline())
 
 
-def test_pages_are_read_over_the_slots_that_the_engine_really_has(installed: Hearth, tmp_path: Path):
+def test_pages_are_read_over_the_measured_slots_of_the_engine(installed: Hearth, tmp_path: Path):
     document = pdfs.written(tmp_path / "pages.pdf", *(f"Page {number}" for number in range(1, 5)))
     done = installed.read(document, "--backend", "ollama", "--model", "chain", "--slots", "2")
     assert done.code == 0, done.err

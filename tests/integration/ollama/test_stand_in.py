@@ -1,4 +1,4 @@
-"""The stand-in for Ollama behaves as the real one does, and its engine is a real llama-server."""
+"""The stand-in for Ollama behaves like the real one, and its engine is a real llama-server."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def server(ollama_program: Program) -> Iterator[Server]:
 
 
 @pytest.mark.always
-def test_a_page_is_answered_by_known_words_and_numbers_that_were_measured(server: Server):
+def test_a_page_is_answered_with_known_words_and_measured_figures(server: Server):
     answer = server.generate(options={"num_predict": 20}).json()
     assert answer["response"].startswith(" the0 quick1 brown2 fox3")
     assert (answer["done_reason"], answer["eval_count"]) == ("length", 20)
@@ -80,7 +80,7 @@ def test_a_page_is_answered_by_known_words_and_numbers_that_were_measured(server
     assert 0 < spent <= answer["total_duration"]
 
 
-def test_a_stream_joins_to_the_whole_answer(server: Server):
+def test_the_parts_of_a_stream_are_the_whole_answer(server: Server):
     *parts, last = [json.loads(line) for line in server.generate(stream=True).text.splitlines()]
     whole = server.generate().json()
     assert "".join(part["response"] for part in parts) == whole["response"]
@@ -88,7 +88,7 @@ def test_a_stream_joins_to_the_whole_answer(server: Server):
     assert (last["done"], last["done_reason"], last["eval_count"]) == (True, "stop", 101)
 
 
-def test_what_the_client_wants_to_know_is_told(server: Server):
+def test_show_list_and_pull_are_answered(server: Server):
     assert server.client.show("chain").capabilities == ["completion", "vision"]
     assert server.client.show("text").capabilities == ["completion"]
     assert {model.model for model in server.client.list().models} >= {"chain:latest", "text:latest"}
@@ -99,14 +99,14 @@ def test_what_the_client_wants_to_know_is_told(server: Server):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_repeated_token_breaks_the_answer_off_without_an_end(server: Server, stream):
+def test_a_repeated_token_cuts_the_answer_off(server: Server, stream):
     lines = [json.loads(line) for line in server.generate("repeating", stream=stream).text.splitlines()]
     assert lines[-1]["done"] is False
     assert "done_reason" not in lines[-1]
     assert "".join(line["response"] for line in lines).endswith(" jumps19" * 30)
 
 
-def test_a_loop_of_two_words_goes_on_to_the_limit(server: Server):
+def test_a_loop_of_two_words_continues_to_the_limit(server: Server):
     answer = server.generate("alternating", options={"num_predict": 100}).json()
     assert answer["response"].endswith(" fox18 jumps19 fox18 jumps19")
     assert (answer["done_reason"], answer["eval_count"]) == ("length", 100)
@@ -149,7 +149,7 @@ def test_the_context_is_part_of_how_a_model_is_loaded(ollama_program: Program):
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_as_many_pages_are_read_at_once_as_there_are_slots(ollama_program: Program, slots):
+def test_as_many_pages_are_read_in_parallel_as_there_are_slots(ollama_program: Program, slots):
     with _serving(ollama_program, slots) as server, ThreadPoolExecutor(5) as pool:
         server.generate("slow", prompt="")
         asked = [pool.submit(server.generate, "slow") for _ in range(5)]
@@ -187,7 +187,7 @@ def test_kill_9_leaves_the_runner_behind_and_a_new_server_starts_another(ollama_
             os.kill(orphan, signal.SIGKILL)
 
 
-def test_a_server_that_is_asked_to_end_ends_its_runner(ollama_program: Program):
+def test_a_server_that_is_terminated_ends_its_runner(ollama_program: Program):
     with _serving(ollama_program) as server:
         server.generate()
         (runner,) = server.runners

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def test_pages_are_read_over_the_slots_that_it_has(command: Hearth, tmp_path: Pa
     assert done.page(1)["text"].startswith("the0 quick1 brown2 fox3")
     assert done.page(4)["text"].endswith("while99")
     assert "2 of the 4 slots" in done.err
+    stored = [done.page(number)["first_seconds"] for number in range(1, 5)]
+    told = done.manifest["first_token"]
+    assert min(stored) <= told["median"] <= told["p95"] <= max(stored)
+    assert json.loads(done.out)["first_token_seconds"] == told
 
 
 @pytest.mark.long("reads twice: 11 s")

@@ -22,7 +22,7 @@ from tests.support.commands import ROOT
 def serving(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
     """Starts embedded servers with the engines of engines.py; they end with the test."""
     with ExitStack() as stack:
-        yield lambda name, slots=2, **settings: stack.enter_context(_served(tmp_path, name, slots, settings))
+        yield lambda name, slots=2, **settings: stack.enter_context(serve(tmp_path, name, slots, settings))
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Engine:
 
 
 @contextmanager
-def _served(directory: Path, name: str, slots: int, settings: dict[str, object]) -> Iterator[Engine]:
+def serve(directory: Path, name: str, slots: int, settings: dict[str, object]) -> Iterator[Engine]:
     arguments = ["--port", "0", "--num-parallel", str(slots), "--engine", f"tests.integration.prefect.engines:{name}"]
     log = directory / "images.log"
     chosen = {f"ENGINE_{key.upper()}": str(value) for key, value in settings.items()}

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from tasks.ollama.address import free_port
-from tests.integration.prefect.bringing_up import Server
+from tests.integration.prefect.hearth_up import Server
 from tests.support import forkserver
 from tests.support.commands import ROOT
 from tests.support.environment import clean

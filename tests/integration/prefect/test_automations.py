@@ -1,4 +1,4 @@
-"""`hearth infra automations` on a real Prefect server: what is made, and that it fires."""
+"""`hearth infra automations` on a real Prefect server: what it creates, and when the automations fire."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def changed(wanted: AutomationOptions | None) -> dict[str, str]:
     return {name.removeprefix("Hearth: "): change for name, change in asyncio.run(applied())}
 
 
-def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
-    prefect: PrefectServer, on_call: Receiver
-):
+def test_automations_are_created_once_updated_kept_disabled_and_deleted(prefect: PrefectServer, on_call: Receiver):
     notify = AutomationOptions(notify="webhook/on-call")
     assert changed(notify) == dict.fromkeys(NAMES, "created")
     assert changed(notify) == dict.fromkeys(NAMES, "unchanged")
@@ -123,7 +121,7 @@ def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
     assert changed(None) == {"a run failed": "deleted", "a run vanished": "deleted"}
 
 
-def test_a_block_that_is_not_there_or_cannot_notify_is_refused(on_call: Receiver):
+def test_a_missing_block_or_one_that_cannot_notify_is_refused(on_call: Receiver):
     Secret(value="hush").save("quiet", overwrite=True)
     for block, why in (("slack-webhook/nobody", "no block slack-webhook/nobody"), ("secret/quiet", "cannot notify")):
         with pytest.raises(InputError, match=why):
@@ -131,7 +129,7 @@ def test_a_block_that_is_not_there_or_cannot_notify_is_refused(on_call: Receiver
 
 
 @pytest.mark.long("waits for events to pass through Prefect's triggers")
-def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
+def test_a_failed_run_notifies_and_starts_the_sweep_and_a_spent_budget_notifies(
     hearth: Hearth, prefect: PrefectServer, on_call: Receiver, serving: Callable[..., Any], tmp_path: Path
 ):
     made = hearth("infra", "automations", "--notify", "webhook/on-call")
@@ -153,10 +151,10 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
 
 
 @pytest.mark.long("waits for a run to stand still")
-def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_on_or_is_paused(
+def test_a_stalled_run_notifies_and_is_cancelled_but_not_an_active_or_a_paused_one(
     hearth: Hearth, prefect: PrefectServer, on_call: Receiver, tmp_path: Path
 ):
-    """A run that goes on tells so twenty times in the time after which one that does not stands still."""
+    """An active run reports progress twenty times within the time after which a run counts as stalled."""
     changed(AutomationOptions(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
     time.sleep(1)  # until the server's triggers have heard of it
     command = [sys.executable, "-c", GOES]

@@ -1,4 +1,4 @@
-"""Bad input is told in one clear line, before anything is started, and leaves nothing behind."""
+"""Bad input is reported in one clear line before anything starts, and leaves nothing behind."""
 
 import json
 from dataclasses import replace
@@ -74,7 +74,7 @@ def test_a_limit_or_a_wrong_setting_is_named(hearth: Hearth, tmp_path: Path, set
 
 
 @pytest.mark.always
-def test_a_program_gets_the_error_as_json(hearth: Hearth):
+def test_with_json_the_error_is_json(hearth: Hearth):
     outcome = hearth.read("nowhere.pdf")
     assert outcome.json["status"] == "error"
     assert outcome.json["exit_code"] == outcome.code == 2
@@ -100,7 +100,7 @@ def test_a_server_that_does_not_answer_is_exit_code_1(hearth: Hearth, tmp_path: 
 
 
 @pytest.mark.long("takes 20 s, with a file system of its own")
-def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(
+def test_a_full_disk_ends_the_run_and_the_next_run_continues(
     hearth: Hearth, serving, small_disk: SmallDisk, tmp_path: Path
 ):
     engine = serving("wordy", slots=1)

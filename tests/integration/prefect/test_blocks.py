@@ -1,4 +1,4 @@
-"""A long document: blocks of pages are task runs, and each page is still seen, retried and kept by itself."""
+"""A long document: blocks of pages are task runs, and each page is still shown, retried and stored by itself."""
 
 import json
 import signal
@@ -68,7 +68,7 @@ def test_each_block_is_a_task_run_with_a_table_of_its_pages(hearth: Hearth, pref
 
 
 @pytest.mark.long("takes 20 s; test_killed_run kills runs anywhere")
-def test_a_run_killed_within_a_block_loses_the_pages_in_flight_alone(hearth: Hearth, serving, tmp_path: Path):
+def test_a_run_killed_within_a_block_loses_only_the_pages_in_flight(hearth: Hearth, serving, tmp_path: Path):
     slots, stored_at_kill, small = 2, BLOCK + 8, ("--longest-side", "500")
     novel = pdfs.ending_across(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(1, PAGES + 1)))
     engine = serving("echo", slots=slots, seconds=0.03, gate=tmp_path / "gate")

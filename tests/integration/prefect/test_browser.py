@@ -1,4 +1,4 @@
-"""A person uses Prefect's UI: a real browser fills in the deployment's form, runs it, and looks at what came of it."""
+"""A person uses Prefect's UI: a real browser fills in the deployment's form, runs it, and looks at the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.integration.prefect.bringing_up import Up, brought_up
+from tests.integration.prefect.hearth_up import Up, brought_up
 from tests.support.browser import Browser, browser
 from tests.support.pictures import Tour
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
@@ -56,7 +56,7 @@ def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
     assert not {"Part", "Budget, minutes", "Deadline, seconds"} & {*document, *batch, *plan}
 
 
-def test_a_deadline_that_is_no_duration_is_refused_in_the_form(up: Up):
+def test_the_form_refuses_a_deadline_that_is_not_a_duration(up: Up):
     with ui(up) as shown:
         _labels(up, shown, "process-batch/on-demand")
         shown.fill("Finish within (Optional)", "soon")
@@ -66,7 +66,7 @@ def test_a_deadline_that_is_no_duration_is_refused_in_the_form(up: Up):
     assert up.post("/flow_runs/filter", deployments={"id": {"any_": [deployment]}}) == []
 
 
-def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_are_shown(up: Up, tmp_path: Path):
+def test_the_form_starts_a_run_whose_pages_and_artifacts_are_shown(up: Up, tmp_path: Path):
     document = tmp_path / "paper.pdf"
     assert up.hearth("sample", document).code == 0
     with ui(up) as shown:

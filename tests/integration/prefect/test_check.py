@@ -92,12 +92,12 @@ def test_a_configured_server_that_is_gone_is_missing(checked):
     assert (outcome.code, states(outcome, "url")[0][0]) == (1, "missing")
 
 
-def test_a_model_that_the_embedded_server_cannot_have_is_missing(checked):
+def test_a_model_that_the_embedded_server_does_not_have_is_missing(checked):
     outcome = checked("--backend", "embedded", "--model", "qwen2.5vl:7b")
     assert (outcome.code, states(outcome, "embedded")[0][0]) == (1, "missing")
 
 
-def test_a_person_gets_a_table_of_80_columns(hearth: Hearth):
+def test_without_json_the_result_is_a_table_of_80_columns(hearth: Hearth):
     out = hearth("check", **NO_AWS).out
     assert "A run would use embedded" in out
     assert "A run could read now." in out

@@ -1,4 +1,4 @@
-"""A deadline as a duration: no page of a document is begun after it."""
+"""A deadline as a duration: no page of a document begins after it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ pytestmark = pytest.mark.long("a process of its own that runs the flow: 6 to 10 
 
 
 @pytest.mark.parametrize(("finish_within", "state"), [("0.001 s", "Stopped"), ("2 hours", "Completed")])
-def test_a_document_is_read_as_long_as_there_is_time(
-    hearth: Hearth, prefect, tmp_path: Path, finish_within: str, state: str
-):
+def test_pages_begin_only_before_the_deadline(hearth: Hearth, prefect, tmp_path: Path, finish_within: str, state: str):
     job = {"document": str(written(tmp_path / "a.pdf", "One.")), "output": str(tmp_path / "out")}
     named, told = run(hearth, job={**job, "finish_within": finish_within})
     assert named == state, told

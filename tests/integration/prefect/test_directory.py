@@ -1,4 +1,4 @@
-"""A directory that a stranger filled: what lies there beside the documents runs nothing and leads nowhere unseen."""
+"""A directory with files of a stranger: they execute nothing, and links are not followed silently."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.prefect.bringing_up import START_SECONDS, Up
+from tests.integration.prefect.hearth_up import START_SECONDS, Up
 from tests.support import pdfs
 from tests.support.commands import ROOT, Hearth
 from tests.support.environment import clean
@@ -60,9 +60,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "theirs"
 
 
-def test_a_run_in_a_strangers_directory_executes_none_of_its_files(
-    directory: Path, tmp_path: Path, server: ScriptedOllama
-):
+def test_a_run_executes_no_file_of_a_strangers_directory(directory: Path, tmp_path: Path, server: ScriptedOllama):
     marker = booby_trapped(directory)
     paper = pdfs.written(directory / "paper.pdf", "One.")
     hearth = newcomer_in(directory, tmp_path / "home", HEARTH_URL=server.url, HEARTH_BACKEND="url")
@@ -76,8 +74,8 @@ def test_a_run_in_a_strangers_directory_executes_none_of_its_files(
     assert "PREFECT_LOGGING_SETTINGS_PATH" in outcome.err
 
 
-def test_hearth_up_in_a_strangers_directory_executes_none_of_its_files(directory: Path, tmp_path: Path):
-    """The server, the deployments, the worker and a run's own process."""
+def test_hearth_up_executes_no_file_of_a_strangers_directory(directory: Path, tmp_path: Path):
+    """Neither the server, the deployments, the worker nor the process of a run does."""
     marker = booby_trapped(directory)
     (directory / "prefect.yaml").write_bytes((ROOT / "prefect.yaml").read_bytes())
     paper = pdfs.written(directory / "paper.pdf", "One.")

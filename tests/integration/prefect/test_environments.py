@@ -1,4 +1,4 @@
-"""`hearth read` and `hearth batch` in the environments that people have."""
+"""`hearth read` and `hearth batch` with proxies, odd locales, other programs' files and credentials."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ LATIN = os.fsdecode(b"caf\xe9.pdf")
         {"HTTP_PROXY": "socks4://127.0.0.1:9", "SSL_CERT_FILE": "/missing.pem", "AWS_CA_BUNDLE": "/missing.pem"},
     ],
 )
-def test_proxies_and_missing_certificates_do_not_keep_it_from_this_machine(
+def test_proxies_and_missing_certificates_do_not_affect_servers_on_this_machine(
     hearth: Hearth, tmp_path: Path, environment: dict[str, str]
 ):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), **environment)
     assert (outcome.code, outcome.json["read"], outcome.notes) == (0, 1, "")
 
 
-def test_a_file_env_of_another_program_in_another_encoding_is_no_trouble(hearth: Hearth, tmp_path: Path):
-    """An interpreter of its own: Prefect reads the file when it is imported."""
+def test_an_env_file_of_another_program_in_another_encoding_is_ignored(hearth: Hearth, tmp_path: Path):
+    """In a new interpreter, because Prefect reads the file when it is imported."""
     hearth.anew = True
     (tmp_path / ".env").write_bytes(b"NAME=caf\xe9\nservices: {}\n")
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_SLOTS="", HEARTH_URL="")
     assert (outcome.code, outcome.notes) == (0, "")
 
 
-def test_credentials_reach_the_server_and_nothing_else(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
+def test_credentials_are_sent_to_the_server_only(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
     url = server.url.replace("http://", f"http://user:{SECRET}@")
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_URL=url, HEARTH_MODEL="qwen2.5vl:7b")
     assert outcome.code == 0, outcome.err
@@ -56,7 +56,7 @@ def test_credentials_reach_the_server_and_nothing_else(hearth: Hearth, server: S
     ]
 
 
-def test_a_far_server_is_read_from_through_a_socks_proxy(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
+def test_a_remote_server_is_used_through_a_socks_proxy(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
     with proxy(server.url) as (port, asked):
         outcome = hearth.read(
             pdfs.written(tmp_path / "a.pdf", "one"),
@@ -77,7 +77,7 @@ def test_a_document_whose_name_is_not_utf8_is_read_once(hearth: Hearth, tmp_path
     assert (again.json["read"], again.json["read_now"]) == (1, 0)
 
 
-def test_a_batch_tells_what_it_passes_over_and_lets_no_name_act(hearth: Hearth, tmp_path: Path):
+def test_a_batch_lists_skipped_files_and_escapes_their_names(hearth: Hearth, tmp_path: Path):
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for name in (LATIN, "\x1b]0;title\x07.pdf", "two\nlines.pdf"):
@@ -96,7 +96,7 @@ def test_a_batch_tells_what_it_passes_over_and_lets_no_name_act(hearth: Hearth, 
 
 
 @pytest.mark.parametrize(("redirected", "code"), [("| head -1 >&2", 0), (">/dev/full", 1), (">&-", 0)])
-def test_what_was_read_decides_the_exit_code_unless_text_is_lost(
+def test_the_exit_code_depends_on_the_pages_unless_the_text_cannot_be_written(
     hearth: Hearth, server: ScriptedOllama, tmp_path: Path, redirected: str, code: int
 ):
     server.answers(

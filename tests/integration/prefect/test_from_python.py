@@ -1,4 +1,4 @@
-"""The result of a run, from Python: the examples of docs/how-to/python.md are run as they stand."""
+"""The result of a run in Python: the examples of docs/how-to/python.md run unchanged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def example(told: str, paper: Path) -> str:
     return HERE[told].replace("/data/paper.pdf", str(paper))
 
 
-def test_the_documentation_has_an_example_for_each_way():
+def test_the_documentation_has_an_example_for_each_kind_of_caller():
     assert set(HERE) == {
         "a script, with or without a Prefect server",
         "a flow that is not asynchronous",
@@ -70,7 +70,7 @@ def test_the_documentation_has_an_example_for_each_way():
 
 @pytest.mark.long("each is a process of its own that starts Prefect's client; a script and a notebook are run always")
 @pytest.mark.parametrize("told", ["a flow that is not asynchronous", "an asynchronous flow"])
-def test_the_examples_in_a_flow_have_the_text(hearth: Hearth, serving, paper: Path, told: str):
+def test_the_examples_in_a_flow_return_the_text(hearth: Hearth, serving, paper: Path, told: str):
     text = python(hearth, example(told, paper), **serving("echo").settings)
     assert int(text.strip()) == len((next((paper.parent / "results").glob("*/document.md"))).read_text())
 
@@ -102,13 +102,13 @@ def test_the_example_of_a_script_works_in_a_notebook_too(hearth: Hearth, serving
 
 
 @pytest.mark.long("a process of its own")
-def test_the_example_of_a_batch_has_the_text_of_each_document(hearth: Hearth, serving, paper: Path):
+def test_the_example_of_a_batch_returns_the_text_of_each_document(hearth: Hearth, serving, paper: Path):
     text = python(hearth, example("a batch", paper), **serving("echo").settings)
     assert "/batches/" in text
     assert "<!-- page 2 -->" in text
 
 
-async def test_a_call_that_is_not_awaited_returns_a_result_in_a_running_loop_too():
+async def test_a_synchronous_call_returns_a_result_within_a_running_loop():
     from flows.local.from_python import run_to_end
 
     async def work() -> int:

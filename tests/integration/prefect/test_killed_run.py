@@ -1,4 +1,4 @@
-"""A run that is killed has lost nothing that it had recorded, and the next one finishes the document."""
+"""A killed run loses no stored page, and the next run completes the document."""
 
 import random
 import signal
@@ -55,7 +55,7 @@ def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number:
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long("the same at other moments")) for seed in (1, 2))]
 )
-def test_after_kill_9_no_recorded_page_is_read_twice(hearth: Hearth, serving, novel: Path, gate: Path, seed: int):
+def test_after_kill_9_no_stored_page_is_read_again(hearth: Hearth, serving, novel: Path, gate: Path, seed: int):
     engine = serving("echo", seconds=0.15, gate=gate)
     chance = random.Random(seed)
     code = _kill_when(hearth, novel, engine, chance.randint(1, PAGES - 4), signal.SIGKILL, chance.random() * 0.2)
@@ -75,7 +75,7 @@ def test_after_kill_9_no_recorded_page_is_read_twice(hearth: Hearth, serving, no
     assert not list(outcome.directory.rglob("*.tmp"))
 
 
-def test_an_interrupted_run_says_so_and_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
+def test_an_interrupted_run_reports_it_and_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
     engine = serving("echo", gate=gate)
     assert _kill_when(hearth, novel, engine, 2, signal.SIGINT) == 130
     stored = len(_stored(hearth.directory))
@@ -85,14 +85,14 @@ def test_an_interrupted_run_says_so_and_keeps_its_pages(hearth: Hearth, serving,
 
 
 @pytest.mark.long("another run of the command: 5 s")
-def test_a_terminated_run_says_so_and_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
+def test_a_terminated_run_reports_it_and_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
     engine = serving("echo", gate=gate)
     assert _kill_when(hearth, novel, engine, 2, signal.SIGTERM) == 143
     assert len(_stored(hearth.directory)) >= 2
 
 
 @pytest.mark.long("starts a server and kills it: 12 s")
-def test_a_server_that_dies_ends_the_run_with_its_pages_kept(hearth: Hearth, serving, novel: Path, gate: Path):
+def test_a_run_whose_server_dies_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
     engine = serving("echo", gate=gate)
     process = _under_way(hearth, novel, 2, **engine.settings, HEARTH_READ__RETRY_SECONDS="1")
     engine.kill()

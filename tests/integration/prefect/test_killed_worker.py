@@ -1,4 +1,4 @@
-"""A worker that is killed between claiming a run and beginning it holds up none of the runs that come after."""
+"""A worker that is killed between claiming a run and starting it does not block later runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def claimed(prefect: Processes, name: str) -> str:
 
 
 @pytest.mark.long("kills a worker and its server, and starts them again")
-def test_neither_the_sweep_nor_the_nightly_batch_is_held_up(prefect: Processes):
+def test_the_sweep_and_the_nightly_batch_still_run(prefect: Processes):
     left = {name: claimed(prefect, name) for name in ALONE}
     prefect.kill("worker")
     prefect.kill("server")  # which forgets its leases

@@ -1,4 +1,4 @@
-"""The Lambda function beside a real Prefect server: its runs are those that `flows.orchestrator.trigger` would find."""
+"""The Lambda function on a real Prefect server creates the runs that `flows.orchestrator.trigger` finds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def variables(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_DEPLOYMENT", "process-document/uploads")
 
 
-def test_an_upload_becomes_one_run_however_often_it_is_told_of(variables: None):
+def test_an_upload_becomes_one_run_however_often_its_event_arrives(variables: None):
     event = queued(bridged("a b.pdf"), bridged("a b.pdf"))
     for each in (event, event, queued(bridged("a b.pdf", "v2"))):
         # A message comes again while Prefect is busy.

@@ -35,7 +35,7 @@ def own_home(hearth: Hearth, tmp_path: Path):
     own("stop", "--force")
 
 
-def test_who_has_no_prefect_server_gets_one_whose_pages_find_its_api(newcomer: Hearth, page: Path):
+def test_without_a_prefect_server_one_is_started_whose_ui_finds_its_api(newcomer: Hearth, page: Path):
     assert newcomer.read(page).code == 0
     (record,) = Path(newcomer.environment["HEARTH_HOME"]).glob("servers/prefect-*/server.json")
     url = json.loads(record.read_text())["url"]
@@ -78,7 +78,7 @@ def test_the_next_run_finds_the_server_warm(own_home: Hearth, page: Path):
     assert len(_running(own_home.environment["HEARTH_HOME"], "tasks.embedded")) == 1
 
 
-def test_status_tells_what_is_warm_and_stop_stops_it(own_home: Hearth, page: Path):
+def test_status_lists_warm_servers_and_stop_stops_them(own_home: Hearth, page: Path):
     own_home.read(page)
     assert "embedded" in own_home("status").out
     until(lambda: "stops in" in own_home("status").out)
@@ -86,13 +86,13 @@ def test_status_tells_what_is_warm_and_stop_stops_it(own_home: Hearth, page: Pat
     assert _gone(own_home.environment["HEARTH_HOME"], "tasks.embedded")
 
 
-def test_a_server_stops_by_itself_after_the_idle_time(own_home: Hearth, page: Path):
+def test_a_server_stops_after_its_idle_time(own_home: Hearth, page: Path):
     assert own_home.read(page, HEARTH_IDLE_MINUTES="0.02").code == 0
     assert _gone(own_home.environment["HEARTH_HOME"], "tasks.embedded")
     assert _gone(own_home.environment["HEARTH_HOME"], "tasks.backends.local.watchdog")
 
 
-def test_a_server_stops_by_itself_when_the_run_that_started_it_was_killed(own_home: Hearth, page: Path):
+def test_a_server_stops_after_the_run_that_started_it_was_killed(own_home: Hearth, page: Path):
     home = own_home.environment["HEARTH_HOME"]
     process = own_home.start("read", page, HEARTH_IDLE_MINUTES="0.02")
 
@@ -132,15 +132,13 @@ class TestOllamaOnThisMachine:
             "HEARTH_SLOTS": "2",
         }
 
-    def test_it_is_started_if_none_answers_and_stopped_when_idle(self, own_home: Hearth, page: Path, settings):
+    def test_ollama_is_started_if_none_answers_and_stopped_when_idle(self, own_home: Hearth, page: Path, settings):
         outcome = own_home.read(page, "--backend", "ollama", **settings, HEARTH_IDLE_MINUTES="0.02")
         assert outcome.code == 0, outcome.err
         assert outcome.manifest["endpoint"]["url"] == f"http://{settings['OLLAMA_HOST']}"
         assert _gone(settings["OLLAMA_HOST"].rpartition(":")[2], "tasks.embedded --port")
 
-    def test_one_that_is_killed_is_replaced_within_seconds_and_told_of_once(
-        self, own_home: Hearth, tmp_path: Path, settings
-    ):
+    def test_a_killed_server_is_replaced_with_one_warning(self, own_home: Hearth, tmp_path: Path, settings):
         pages = pdfs.written(tmp_path / "pages.pdf", *["The quick brown fox."] * 14)
         run = own_home.start("read", pages, "--backend", "ollama", **settings)
         until(lambda: list(tmp_path.glob("**/pages/0001.json")))
@@ -156,7 +154,7 @@ class TestOllamaOnThisMachine:
         assert all(not child.is_running() for child in children)
 
     @pytest.mark.long("starts servers of its own")
-    def test_one_that_someone_else_started_is_used_and_left_alone(self, own_home: Hearth, page: Path, settings):
+    def test_a_server_that_somebody_else_started_is_used_and_not_stopped(self, own_home: Hearth, page: Path, settings):
         command = [shutil.which("ollama", path=settings["PATH"]), "serve"]
         environment = {**own_home.environment, **settings, "OLLAMA_NUM_PARALLEL": "2"}
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as server:
@@ -166,7 +164,7 @@ class TestOllamaOnThisMachine:
         assert outcome.code == 0, outcome.err
         assert not list(Path(own_home.environment["HEARTH_HOME"]).glob("servers/ollama-*"))
 
-    def test_auto_takes_it_when_it_is_on_the_path(self, own_home: Hearth, page: Path, settings):
+    def test_auto_chooses_ollama_if_it_is_on_path(self, own_home: Hearth, page: Path, settings):
         # OLLAMA_HOST would be taken for the address of a server that someone runs.
         del settings["OLLAMA_HOST"]
         outcome = own_home("read", page, **settings, HEARTH_WARM__DEADLINE_SECONDS="20")

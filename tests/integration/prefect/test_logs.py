@@ -1,4 +1,4 @@
-"""`hearth logs`: a run's log, from Prefect."""
+"""`hearth logs`: a run's log from Prefect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(hearth: Hearth, tmp_path: Path, prefect: PrefectServer) -> str:
     return run
 
 
-def test_a_run_is_found_by_id_by_name_and_as_the_last(hearth: Hearth, run: str):
+def test_a_run_is_found_by_id_by_name_and_by_last(hearth: Hearth, run: str):
     by_id, by_name, last = (hearth("logs", name) for name in (run, "logged, all pages", "last"))
     assert by_id.code == 0, by_id.err
     assert by_id.out == by_name.out == last.out

@@ -1,4 +1,4 @@
-"""Blocks of Prefect that a request names: a directory for the results, and a Secret with the document's password."""
+"""Prefect blocks in a request: a directory for the results, and a Secret with the document's password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.orchestrator.blocks import resolved
+from flows.orchestrator.blocks import resolve_output
 from tasks.core.errors import InputError
 from tasks.core.jobs import Job
 from tests.support.commands import ROOT, Hearth
@@ -34,7 +34,7 @@ def run(hearth: Hearth, **asked: Any) -> tuple[str, str]:
 
 
 @pytest.mark.long("runs the command twice: 11 s")
-def test_a_local_file_system_block_takes_the_results_and_a_secret_opens_the_document(
+def test_a_local_file_system_block_is_the_output_and_a_secret_opens_the_document(
     hearth: Hearth, prefect, tmp_path: Path
 ):
     job = {
@@ -58,7 +58,7 @@ def test_a_local_file_system_block_takes_the_results_and_a_secret_opens_the_docu
 
 
 @pytest.mark.long("runs the command: 6 s")
-def test_a_secret_that_is_not_there_is_told(hearth: Hearth, tmp_path: Path):
+def test_a_missing_secret_block_is_reported(hearth: Hearth, tmp_path: Path):
     state, told = run(hearth, job={"document": str(written(tmp_path / "a.pdf", "One.")), "password_block": "nobody"})
     assert state == "Failed"
     assert "Prefect has no usable block secret/nobody. Create it, or correct the name." in told
@@ -67,10 +67,10 @@ def test_a_secret_that_is_not_there_is_told(hearth: Hearth, tmp_path: Path):
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        ({"output_block": "slack-webhook/nobody"}, "slack-webhook/nobody is no place for results"),
+        ({"output_block": "slack-webhook/nobody"}, "slack-webhook/nobody cannot hold results"),
         ({"output_block": "s3-bucket/a", "output": "/b"}, "Name one of them"),
     ],
 )
-async def test_a_block_that_is_no_place_and_a_second_place_are_refused(names: dict[str, str], why: str):
+async def test_a_block_that_cannot_hold_results_and_a_second_output_are_refused(names: dict[str, str], why: str):
     with pytest.raises(InputError, match=why):
-        await resolved(Job(document="a.pdf", **names))
+        await resolve_output(Job(document="a.pdf", **names))

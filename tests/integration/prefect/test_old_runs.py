@@ -1,4 +1,4 @@
-"""Old runs in Prefect, on a real server: Hearth's finished ones go, and nobody else's."""
+"""Old runs on a real Prefect server: Hearth's finished runs are deleted, and no others."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def client(runs: Runs) -> AsyncIterator[PrefectClient]:
 
 
 @pytest.mark.always
-async def test_finished_runs_go_but_the_last_and_what_still_runs_and_what_is_others(client: PrefectClient, runs: Runs):
+async def test_finished_runs_are_deleted_but_not_the_last_active_or_foreign_ones(client: PrefectClient, runs: Runs):
     old = [runs.run(OURS, "RUNNING", state) for state in ("COMPLETED", "FAILED", "CRASHED")]
     last = runs.run(OURS, "RUNNING", "COMPLETED")
     still = [runs.run(OURS, "RUNNING"), runs.run(OURS)]
@@ -92,15 +92,17 @@ async def test_finished_runs_go_but_the_last_and_what_still_runs_and_what_is_oth
     assert await count_old_runs(client, [OURS], days=0) == await delete_old_runs(client, [OURS], days=0) == 0
 
 
-async def test_more_than_go_in_one_request_go(client: PrefectClient, runs: Runs, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.orchestrator.old_runs._AT_ONCE", 2)
+async def test_more_runs_are_deleted_than_fit_into_one_request(
+    client: PrefectClient, runs: Runs, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("flows.orchestrator.old_runs.DELETED_AT_ONCE", 2)
     for _ in range(6):
         runs.run(OURS, "RUNNING", "COMPLETED")
     assert await delete_old_runs(client, [OURS], days=0) == 5
     assert len(runs.left()) == 1
 
 
-async def test_the_log_of_a_run_goes_with_it(client: PrefectClient, runs: Runs):
+async def test_the_log_of_a_run_is_deleted_with_it(client: PrefectClient, runs: Runs):
     run = runs.run(OURS, "RUNNING", "COMPLETED")
     runs.log(run)
     runs.run(OURS, "RUNNING", "COMPLETED")
@@ -109,7 +111,7 @@ async def test_the_log_of_a_run_goes_with_it(client: PrefectClient, runs: Runs):
     until(lambda: not runs.logs(run))
 
 
-async def test_the_stored_result_of_a_run_goes_with_it_and_no_other_file(
+async def test_the_stored_result_of_a_run_is_deleted_with_it_and_no_other_file(
     client: PrefectClient, runs: Runs, tmp_path: Path
 ):
     storage, elsewhere = tmp_path / "storage", tmp_path / "elsewhere"
@@ -135,7 +137,6 @@ async def test_on_a_server_that_hearth_did_not_start_nothing_is_deleted(
         update={"retention": Settings().retention.model_copy(update={"runs_days": 0})}
     )
     assert await clean_prefect(settings, dry_run=False) == []
-    monkeypatch.setattr(clean, "own_apis", lambda _: {runs.prefect.api})
     monkeypatch.setattr(clean, "OTHERS", (OURS,))
-    assert Tally(Kind.RUNS, 1, None) in await clean_prefect(settings, dry_run=True)
+    assert Tally(Kind.RUNS, 1, None) in await clean.clean_runs(settings, dry_run=True)
     assert OURS in OTHERS

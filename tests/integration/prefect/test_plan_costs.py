@@ -1,4 +1,4 @@
-"""The flow's artifacts, as Prefect's server has them."""
+"""The artifacts of the flow `plan-costs` on Prefect's server."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def test_the_dotted_entrypoint_loads():
 
 
 @pytest.mark.long("a process of its own that runs the flow: 14 s")
-def test_a_run_leaves_a_table_and_a_verdict_with_a_picture(hearth: Hearth):
+def test_a_run_creates_a_table_and_a_verdict_with_a_picture(hearth: Hearth):
     command = [sys.executable, "-c", CODE]
     done = subprocess.run(command, cwd=ROOT, env=hearth.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

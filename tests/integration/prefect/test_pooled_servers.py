@@ -1,4 +1,4 @@
-"""One run shares its pages between servers, and sends fewer at once to a server in trouble; seen by the servers."""
+"""One run shares its pages between servers, and sends fewer requests at once to a server in trouble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ readers, counting = shared.readers, shared.counting
 
 
 class TestTwoServers:
-    def test_both_are_busy_and_the_quicker_reads_more(self, readers: Readers, counting):
+    def test_both_servers_are_busy_and_the_faster_one_reads_more(self, readers: Readers, counting):
         quick, slow = counting(2, 0.3), counting(2, 1.2)
         readers.start(1, [quick, slow], 30)
         assert whole(readers.outcome(1), 30)
@@ -25,7 +25,7 @@ class TestTwoServers:
         assert most(sent(quick.pages + slow.pages)) == 4
         assert len(quick.pages) > len(slow.pages)
 
-    def test_a_page_that_is_stuck_on_one_is_read_by_the_other(self, readers: Readers, counting):
+    def test_a_page_that_is_stuck_on_one_server_is_read_by_the_other(self, readers: Readers, counting):
         servers = [counting(2, 0.2), counting(2, 0.2)]
         for server in servers:
             server.stuck.add(13)
@@ -48,7 +48,7 @@ class TestTwoServers:
 class TestAServerInTrouble:
     @pytest.mark.long("reads many pages")
     @pytest.mark.parametrize("status", [503, 500])
-    def test_one_that_refuses_gets_fewer_requests_at_once_and_all_again_later(
+    def test_a_server_that_refuses_requests_gets_fewer_and_later_as_many_as_before(
         self, readers: Readers, counting, status: int
     ):
         server, bears = counting(16, 1.0), 8
@@ -67,7 +67,7 @@ class TestAServerInTrouble:
         readers.until(lambda: server.held == 16)
 
     @pytest.mark.long("reads many pages")
-    def test_one_that_slows_down_gets_fewer_requests_at_once_and_all_again_later(self, readers: Readers, counting):
+    def test_a_server_that_slows_down_gets_fewer_requests_and_later_as_many_as_before(self, readers: Readers, counting):
         server = counting(8, 1.0)
         readers.start(1, [server], 400, "--slots", "8")
         readers.until(lambda: sum(note.status == 200 for note in server.pages) > 24)

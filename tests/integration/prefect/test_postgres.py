@@ -1,4 +1,4 @@
-"""A server that many use: Prefect on a real PostgreSQL, and documents at once through it."""
+"""Prefect on a real PostgreSQL, with several documents at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.integration.prefect.bringing_up import Up, brought_up
+from tests.integration.prefect.hearth_up import Up, brought_up
 from tests.support.pdfs import written
 from tests.support.tools import INITDB, needs
 from tests.support.waiting import until
@@ -60,7 +60,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, database: int) -> Iterator[Up]:
         yield up
 
 
-async def test_documents_at_once_are_read_and_prefects_records_are_in_postgresql(up: Up, database: int, tmp_path: Path):
+async def test_simultaneous_documents_are_read_and_recorded_in_postgresql(up: Up, database: int, tmp_path: Path):
     asked = {}
     for number in range(4):
         pdf = written(tmp_path / f"paper-{number}.pdf", *(f"Page {page} of {number}." for page in range(10)))

@@ -63,7 +63,7 @@ def test_the_upgrade_keeps_every_row(home: Path, environment: dict[str, str]):
     assert len(after["flow_run"]) == 17
 
 
-def test_deployments_runs_and_what_a_user_made_are_there(api: str):
+def test_deployments_runs_and_the_users_own_objects_are_kept(api: str):
     def found(kind: str) -> list[dict]:
         return httpx.post(f"{api}/{kind}/filter", json={}, timeout=PATIENCE).raise_for_status().json()
 

@@ -1,4 +1,4 @@
-"""What a run leaves on this machine is its owner's alone, whatever the umask and whatever the version before left."""
+"""Files that a run leaves are its owner's alone, whatever the umask and the earlier version's permissions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_batch_leaves_nothing_that_others_can_read(hearth: Hearth, tmp_path: P
     assert list(opened(tmp_path / "home", tmp_path / "results")) == []
 
 
-def test_what_the_version_before_left_open_is_closed(hearth: Hearth, tmp_path: Path):
+def test_permissions_of_files_of_an_earlier_version_are_restricted(hearth: Hearth, tmp_path: Path):
     paper = pdfs.written(tmp_path / "a.pdf", "one")
     assert hearth.read(paper, HEARTH_SHARED="all").code == 0
     assert len(list(opened(tmp_path / "home", tmp_path / "results"))) > 5
@@ -60,7 +60,7 @@ def test_what_the_version_before_left_open_is_closed(hearth: Hearth, tmp_path: P
         assert stat.S_IMODE((tmp_path / place).stat().st_mode) == 0o700
 
 
-def test_a_directory_of_results_that_holds_other_things_is_told_of_and_left(hearth: Hearth, tmp_path: Path):
+def test_a_results_directory_with_other_files_is_reported_and_left_unchanged(hearth: Hearth, tmp_path: Path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results").chmod(0o755)
     (tmp_path / "results" / "holiday.jpg").touch()
@@ -71,7 +71,7 @@ def test_a_directory_of_results_that_holds_other_things_is_told_of_and_left(hear
     assert list(opened(outcome.directory)) == []
 
 
-def test_a_group_can_share_it_all(hearth: Hearth, tmp_path: Path):
+def test_a_group_can_share_all_files(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_SHARED="group")
     assert (outcome.code, outcome.notes) == (0, "")
     made = [tmp_path / "home", tmp_path / "results", *(tmp_path / "results").rglob("*")]
@@ -81,8 +81,8 @@ def test_a_group_can_share_it_all(hearth: Hearth, tmp_path: Path):
 
 @NEEDS_ROOT
 @pytest.mark.parametrize("command", ["status", "read"])
-def test_another_users_home_is_named(hearth: Hearth, tmp_path: Path, command: str):
-    """As a user who can read Python's own files, but has no rights of root's over others' files."""
+def test_the_home_directory_of_another_user_is_named(hearth: Hearth, tmp_path: Path, command: str):
+    """The test runs as a user who can read Python's files, but has no rights of root."""
     hearth.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
     (tmp_path / "home").mkdir(mode=0o700)
     os.chown(tmp_path / "home", UID, UID)
@@ -92,7 +92,7 @@ def test_another_users_home_is_named(hearth: Hearth, tmp_path: Path, command: st
     assert f"{tmp_path / 'home'} belongs to nobody (uid {UID}), and root (uid 0) may not use it" in outcome.err
 
 
-def test_every_setting_is_shown_within_80_columns_with_where_it_comes_from(hearth: Hearth, tmp_path: Path):
+def test_every_setting_is_shown_with_its_source_in_80_columns(hearth: Hearth, tmp_path: Path):
     (tmp_path / ".env").write_text("HEARTH_SLOTS=3\nHEARTH_URL_TOKEN=s3cret-of-the-server\n")
     outcome = hearth("config", "--backend", "url", COLUMNS="80", HEARTH_READ__NUM_CTX="4096")
     assert outcome.code == 0, outcome.err
@@ -107,7 +107,7 @@ def test_every_setting_is_shown_within_80_columns_with_where_it_comes_from(heart
     assert "s3cret" not in outcome.out + outcome.err
 
 
-def test_as_json_it_has_each_settings_description(hearth: Hearth):
+def test_json_contains_the_description_of_each_setting(hearth: Hearth):
     settings = {each["name"]: each for each in json.loads(hearth("config", "--json").out)}
     assert settings["HEARTH_READ__NUM_CTX"]["unit"] == "tokens"
     assert settings["HEARTH_READ__NUM_CTX"]["source"] == "default"
@@ -116,7 +116,7 @@ def test_as_json_it_has_each_settings_description(hearth: Hearth):
 
 
 @pytest.mark.parametrize("command", ["read", "batch", "status", "up", "config"])
-def test_a_file_env_that_everybody_may_write_is_refused_with_a_sentence(hearth: Hearth, tmp_path: Path, command: str):
+def test_an_env_file_that_everybody_may_write_is_refused(hearth: Hearth, tmp_path: Path, command: str):
     (tmp_path / ".env").write_text("HEARTH_URL=http://theirs.example\n")
     (tmp_path / ".env").chmod(0o666)
     (tmp_path / "prefect.yaml").touch()
@@ -127,7 +127,7 @@ def test_a_file_env_that_everybody_may_write_is_refused_with_a_sentence(hearth: 
     assert outcome.err.count("\n") == 1
 
 
-def test_deployments_that_everybody_may_write_are_not_made(hearth: Hearth, tmp_path: Path):
+def test_a_deployments_file_that_everybody_may_write_is_refused(hearth: Hearth, tmp_path: Path):
     (tmp_path / "prefect.yaml").write_text("deployments: []\n")
     (tmp_path / "prefect.yaml").chmod(0o666)
     outcome = hearth("up", "--prefect-file", tmp_path / "prefect.yaml")
@@ -135,7 +135,7 @@ def test_deployments_that_everybody_may_write_are_not_made(hearth: Hearth, tmp_p
     assert f"{tmp_path / 'prefect.yaml'} is not read: every user may write it" in outcome.err
 
 
-def test_what_a_file_env_sets_is_printed_before_a_run_and_nothing_else(
+def test_settings_of_an_env_file_are_printed_before_a_run_without_secrets(
     hearth: Hearth, tmp_path: Path, server: ScriptedOllama
 ):
     del hearth.environment["HEARTH_URL"]

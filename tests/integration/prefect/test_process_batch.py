@@ -50,7 +50,7 @@ def texts(row: dict) -> list[str]:
 
 
 @pytest.mark.always
-def test_every_pdf_of_a_folder_is_read_and_a_second_time_nothing(hearth: Hearth, serving, inbox: Path):
+def test_every_pdf_of_a_folder_is_read_once(hearth: Hearth, serving, inbox: Path):
     engine = serving("echo", slots=4)
     first = batch(hearth, inbox, **engine.settings)
     assert first.code == 0, first.err
@@ -71,7 +71,7 @@ def test_every_pdf_of_a_folder_is_read_and_a_second_time_nothing(hearth: Hearth,
     }
 
 
-def test_a_document_that_cannot_be_read_is_told_and_leaves_the_others_be(hearth: Hearth, serving, inbox: Path):
+def test_a_document_that_cannot_be_read_is_reported_and_the_others_are_read(hearth: Hearth, serving, inbox: Path):
     (inbox / "a.pdf").write_text("no PDF")
     outcome = batch(hearth, inbox, **serving("echo").settings)
     assert outcome.code == 3
@@ -81,7 +81,7 @@ def test_a_document_that_cannot_be_read_is_told_and_leaves_the_others_be(hearth:
 
 
 def test_short_documents_leave_no_slot_idle(readers: Readers, counting, tmp_path: Path):
-    """Twelve documents of one page over four slots: whenever a page ends, one of another document is begun."""
+    """Twelve documents of one page over four slots: when a page ends, that of another document begins."""
     folder, slots, documents = tmp_path / "short", 4, 12
     folder.mkdir()
     write_pdf(tmp_path / "long.pdf", documents)
@@ -106,21 +106,21 @@ def test_short_documents_leave_no_slot_idle(readers: Readers, counting, tmp_path
 
 
 @pytest.mark.long("reads a batch; test_batch has the list")
-def test_a_list_names_documents_line_by_line(hearth: Hearth, serving, inbox: Path, tmp_path: Path):
+def test_a_list_file_names_one_document_per_line(hearth: Hearth, serving, inbox: Path, tmp_path: Path):
     (tmp_path / "list.txt").write_text("# tonight\ninbox/a.pdf\n\ninbox/deep\n")
     outcome = batch(hearth, tmp_path / "list.txt", **serving("echo").settings)
     assert set(rows(outcome)) == {"a.pdf", "c.pdf"}
 
 
 @pytest.mark.always
-def test_a_source_that_is_not_there_is_refused(hearth: Hearth, tmp_path: Path):
+def test_a_missing_source_is_refused(hearth: Hearth, tmp_path: Path):
     outcome = hearth("batch", tmp_path / "nowhere")
     assert outcome.code == 2
     assert "nowhere" in outcome.err
 
 
 @pytest.mark.long("takes 25 s; test_ec2_costs has the budget of a document")
-def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hearth: Hearth, serving, tmp_path: Path):
+def test_no_page_begins_after_the_budget_is_spent_and_the_next_run_continues(hearth: Hearth, serving, tmp_path: Path):
     folder, other = tmp_path / "long", tmp_path / "other"
     for place in (folder, other):
         place.mkdir()
@@ -145,8 +145,8 @@ def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hear
 
 @pytest.mark.always
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--must-finish"], 3)], ids=["may go on later", "must finish"])
-def test_what_the_budget_leaves_fails_a_batch_that_must_finish(monkeypatch: pytest.MonkeyPatch, options, code):
-    """STAND-IN: a run that left a document."""
+def test_documents_that_the_budget_leaves_fail_a_batch_that_must_finish(monkeypatch: pytest.MonkeyPatch, options, code):
+    """STAND-IN: a run that left a document unread."""
     row = Row(document="a.pdf", status=DocumentStatus.LEFT)
     report = Report(started_at=datetime.now(UTC), minutes=1, usd=1, rows=(row,), stopped="the budget is spent")
     monkeypatch.setattr("flows.cli.batch._run", lambda *_, **__: None)
@@ -154,13 +154,13 @@ def test_what_the_budget_leaves_fails_a_batch_that_must_finish(monkeypatch: pyte
     assert CliRunner().invoke(app, ["batch", "a.pdf", *options]).exit_code == code
 
 
-def test_a_batch_without_a_server_ends_with_one_line(hearth: Hearth, inbox: Path, free_port: int):
+def test_a_batch_without_a_server_fails_with_one_line(hearth: Hearth, inbox: Path, free_port: int):
     outcome = hearth("batch", inbox, HEARTH_URL=f"http://127.0.0.1:{free_port}", HEARTH_WARM__ANSWER_SECONDS="1")
     assert outcome.code == 1
     assert "did not get warm" in outcome.err
 
 
-def test_ctrl_c_keeps_what_was_read(hearth: Hearth, serving, inbox: Path):
+def test_ctrl_c_keeps_the_pages_that_were_read(hearth: Hearth, serving, inbox: Path):
     ending_across(inbox / "deep" / "c.pdf", "One of c.", "Two of c.", "Three of c, which is held back.")
     engine = serving("echo", slots=1, gate=inbox / "gate")
     running = hearth.start("batch", inbox, "--json", "--slots", "1", **engine.settings)
@@ -176,7 +176,7 @@ def test_ctrl_c_keeps_what_was_read(hearth: Hearth, serving, inbox: Path):
     assert list((hearth.directory / "results").glob("*/pages/*.json"))
 
 
-def test_a_batchs_documents_are_task_runs_with_their_results_and_its_report_an_artifact(
+def test_documents_are_task_runs_with_results_and_the_report_is_an_artifact(
     hearth: Hearth, prefect, serving, inbox: Path
 ):
     assert batch(hearth, inbox, "--output", hearth.directory / "own", **serving("echo").settings).code == 0

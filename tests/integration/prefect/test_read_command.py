@@ -1,4 +1,4 @@
-"""`hearth read`, from the PDF to the text, by real processes: the command, Prefect's server, the embedded server."""
+"""`hearth read`, from the PDF to the text, with real processes: the command, Prefect's server, the embedded server."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class TestReading:
         found = re.findall(r"<!-- page (\d) -->\n\n(.*)\n", outcome.document)
         assert found == [("1", WORDS[0]), ("2", WORDS[1]), ("3", WORDS[2])]
 
-    def test_the_manifest_tells_what_was_read_with_what(self, hearth: Hearth, letter: Path):
+    def test_the_manifest_names_document_model_and_options(self, hearth: Hearth, letter: Path):
         manifest = hearth.read(letter).manifest
         assert manifest["status"] == "complete"
         assert [page["status"] for page in manifest["pages"]] == ["read"] * 3
@@ -42,27 +42,27 @@ class TestReading:
         assert "no ollama is on PATH" in manifest["endpoint"]["why"]
         assert all(page["tokens_out"] > 0 and page["attempts"][0]["temperature"] == 0 for page in manifest["pages"])
 
-    def test_only_the_pages_asked_for_are_read(self, hearth: Hearth, letter: Path):
+    def test_only_the_selected_pages_are_read(self, hearth: Hearth, letter: Path):
         outcome = hearth.read(letter, "--pages", "3,1-1")
         assert outcome.json["pages"] == 2
         assert WORDS[1] not in outcome.document
 
-    def test_a_blank_page_is_no_failure(self, hearth: Hearth, tmp_path: Path):
+    def test_a_blank_page_is_not_a_failure(self, hearth: Hearth, tmp_path: Path):
         outcome = hearth.read(pdfs.written(tmp_path / "gap.pdf", WORDS[0], ""))
         assert (outcome.code, outcome.json["read"], outcome.json["blank"]) == (0, 1, 1)
         assert "<!-- page 2, blank -->" in outcome.document
 
-    def test_an_encrypted_pdf_is_read_with_the_password_of_a_variable(self, hearth: Hearth, tmp_path: Path):
+    def test_an_encrypted_pdf_is_read_with_the_password_in_a_variable(self, hearth: Hearth, tmp_path: Path):
         secret = pdfs.encrypted(tmp_path / "secret.pdf", WORDS[0], "open sesame")
         outcome = hearth.read(secret, "--password-env", "DOOR", DOOR="open sesame")
         assert outcome.code == 0, outcome.err
         assert WORDS[0] in outcome.document
         assert not [path for path in outcome.directory.rglob("*.*") if "sesame" in path.read_text()]
 
-    def test_the_text_is_printed_on_demand(self, hearth: Hearth, letter: Path):
+    def test_the_text_is_printed_on_request(self, hearth: Hearth, letter: Path):
         assert WORDS[2] in hearth("read", letter, "--text").out
 
-    def test_a_caller_without_a_terminal_gets_the_address_and_the_summary_alone(self, hearth: Hearth, letter: Path):
+    def test_without_a_terminal_only_the_address_and_the_summary_are_printed(self, hearth: Hearth, letter: Path):
         outcome = hearth("read", letter)
         assert outcome.out == ""
         address, summary, *_ = outcome.err.splitlines()
@@ -93,7 +93,7 @@ def _read(descriptor: int) -> bytes:
 
 class TestReadingAgain:
     @pytest.mark.always
-    def test_what_was_read_is_not_read_again_and_no_server_is_started(
+    def test_a_document_that_was_read_is_not_read_again_and_starts_no_server(
         self, hearth: Hearth, letter: Path, tmp_path: Path
     ):
         first = hearth.read(letter)
@@ -105,7 +105,7 @@ class TestReadingAgain:
         assert {path: path.stat().st_mtime_ns for path in first.directory.rglob("*.*")} == times
         assert not (tmp_path / "cold" / "servers").exists()
 
-    def test_other_pages_of_what_was_read_cost_nothing(self, hearth: Hearth, letter: Path):
+    def test_a_selection_of_stored_pages_reads_nothing(self, hearth: Hearth, letter: Path):
         hearth.read(letter)
         outcome = hearth.read(letter, "--pages", "2")
         assert outcome.json["read_now"] == 0
@@ -123,17 +123,17 @@ class TestReadingAgain:
             ),
         ],
     )
-    def test_a_change_of_what_decides_the_answer_reads_anew(self, hearth: Hearth, serving, letter: Path, change):
+    def test_a_changed_option_that_affects_the_answer_reads_again(self, hearth: Hearth, serving, letter: Path, change):
         engine = serving("echo")
         hearth.read(letter, **engine.settings)
         again = hearth.read(letter, *change, **engine.settings)
         assert again.json["read_now"] == 3
 
-    def test_another_model_under_the_same_name_reads_anew(self, hearth: Hearth, serving, letter: Path):
+    def test_another_model_with_the_same_name_reads_again(self, hearth: Hearth, serving, letter: Path):
         hearth.read(letter, **serving("echo").settings)
         assert hearth.read(letter, **serving("wordy").settings).json["read_now"] == 3
 
-    def test_a_run_that_stores_nothing_leaves_the_earlier_text(self, hearth: Hearth, letter: Path):
+    def test_a_run_that_stores_nothing_keeps_the_earlier_text(self, hearth: Hearth, letter: Path):
         first = hearth.read(letter)
         text = first.document
         nobody = {"HEARTH_URL": "http://127.0.0.1:9", "HEARTH_WARM__ANSWER_SECONDS": "1"}
@@ -142,14 +142,14 @@ class TestReadingAgain:
         assert first.document == text
         assert first.manifest["status"] == "complete"
 
-    def test_failed_pages_are_tried_again(self, hearth: Hearth, serving, letter: Path):
+    def test_the_next_run_tries_failed_pages_again(self, hearth: Hearth, serving, letter: Path):
         engine = serving("fickle")
         first = hearth.read(letter, "--attempts", "1", **engine.settings)
         second = hearth.read(letter, "--attempts", "1", **engine.settings)
         assert (first.code, first.json["failed"]) == (3, 3)
         assert (second.code, second.json["read"]) == (0, 3)
 
-    def test_two_runs_at_once_read_each_page_once(self, hearth: Hearth, serving, letter: Path):
+    def test_two_simultaneous_runs_read_each_page_once(self, hearth: Hearth, serving, letter: Path):
         engine = serving("echo", seconds=0.3)
         runs = [hearth.start("read", letter, "--json", **engine.settings) for _ in range(2)]
         outcomes = [(run.communicate(timeout=PATIENCE), run.returncode) for run in runs]
@@ -162,7 +162,7 @@ class TestFailingPages:
         ("engine", "options", "reason"),
         [("silent", (), "empty"), ("looping", (), "repetition"), ("wordy", ("--num-predict", "50"), "truncated")],
     )
-    def test_a_bad_answer_is_retried_hotter_and_then_recorded_with_its_reason(
+    def test_a_bad_answer_is_retried_at_a_higher_temperature_and_then_recorded_with_its_reason(
         self, hearth: Hearth, serving, letter: Path, engine, options, reason
     ):
         outcome = hearth.read(letter, "--pages", "1", "--attempts", "3", *options, **serving(engine).settings)
@@ -172,23 +172,23 @@ class TestFailingPages:
         assert [attempt["temperature"] for attempt in page["attempts"]] == [0.0, 0.2, 0.4]
         assert outcome.json["failures"][0]["reason"] == reason
 
-    def test_an_attempt_that_helps_is_kept_with_those_that_did_not(self, hearth: Hearth, serving, letter: Path):
+    def test_a_successful_retry_is_recorded_with_the_failed_attempts(self, hearth: Hearth, serving, letter: Path):
         outcome = hearth.read(letter, "--pages", "1", **serving("fickle").settings)
         assert outcome.code == 0
         assert [attempt["reason"] for attempt in outcome.page(1)["attempts"]] == ["empty", None]
 
-    def test_a_page_that_cannot_be_rendered_leaves_the_others_be(self, hearth: Hearth, tmp_path: Path):
+    def test_a_page_that_cannot_be_rendered_does_not_affect_the_others(self, hearth: Hearth, tmp_path: Path):
         outcome = hearth.read(pdfs.with_huge_picture(tmp_path / "huge.pdf", 30_000))
         assert outcome.code == 3
         assert outcome.page(1)["reason"] == "size"
         assert outcome.page(2)["attempts"][0]["reason"] != "size"
 
     @pytest.mark.always
-    def test_the_failed_pages_are_listed_with_why(self, hearth: Hearth, serving, letter: Path):
+    def test_failed_pages_are_listed_with_their_reasons(self, hearth: Hearth, serving, letter: Path):
         outcome = hearth("read", letter, "--pages", "2", "--attempts", "1", **serving("silent").settings)
         assert outcome.code == 3
         assert "page 2 failed: The answer is empty" in outcome.err
 
 
-def test_the_version_is_told(hearth: Hearth):
+def test_the_version_is_printed(hearth: Hearth):
     assert replace(hearth, anew=True)("--version").out == f"hearth {version('hearth-pages')}\n"

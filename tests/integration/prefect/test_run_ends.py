@@ -1,4 +1,4 @@
-"""How runs end in Prefect: interrupted, refused, skipped, with one sentence; and where a batch's texts are."""
+"""Final states of runs in Prefect, each with one sentence: interrupted, refused, skipped; and links to texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def log_of(prefect: PrefectServer, run: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("command", ["read", "batch"])
-def test_ctrl_c_is_cancelled_and_exits_with_130(
+def test_ctrl_c_cancels_the_run_and_exits_with_130(
     hearth: Hearth, prefect: PrefectServer, serving, tmp_path: Path, command: str
 ):
     engine = serving("echo", seconds=0.2)
@@ -53,17 +53,17 @@ def test_ctrl_c_is_cancelled_and_exits_with_130(
     assert process.returncode == 130, err
     (run,) = runs_named(prefect, f"interrupted-{command}")
     assert (run["state_type"], run["state_name"]) == ("CANCELLED", "Cancelled")
-    assert "pages stored so far stand" in run["state"]["message"]
+    assert "pages stored so far are kept" in run["state"]["message"]
 
 
 class TestRefused:
-    def test_a_command_makes_no_run_of_a_batch_that_is_refused(self, hearth: Hearth, prefect, tmp_path: Path):
+    def test_a_refused_batch_creates_no_run(self, hearth: Hearth, prefect, tmp_path: Path):
         outcome = hearth("batch", tmp_path / "no-such-folder")
         assert outcome.code == 2
         assert outcome.err.count("\n") == 1
         assert runs_named(prefect, "no-such-folder") == []
 
-    def test_nor_of_one_without_sources_and_inbox(self, hearth: Hearth, prefect: PrefectServer):
+    def test_a_batch_without_sources_and_inbox_creates_no_run(self, hearth: Hearth, prefect: PrefectServer):
         before = len(runs_named(prefect, "batch of the inbox"))
         outcome = hearth("batch", "--json")
         assert (outcome.code, outcome.json["exit_code"]) == (2, 2)
@@ -77,7 +77,7 @@ class TestRefused:
             ("unreachable", {"HEARTH_URL": "http://127.0.0.1:9", "HEARTH_WARM__ANSWER_SECONDS": "1"}, "127.0.0.1:9"),
         ],
     )
-    def test_a_run_says_why_in_one_sentence_and_without_a_traceback(
+    def test_a_failed_run_has_one_sentence_and_no_traceback(
         self, hearth: Hearth, prefect: PrefectServer, tmp_path: Path, name, settings, told
     ):
         path = tmp_path / f"quiet-{name}.pdf"
@@ -94,14 +94,14 @@ class TestRefused:
         assert "Traceback" not in log
 
 
-def test_a_nightly_without_an_inbox_is_skipped(hearth: Hearth, prefect: PrefectServer, tmp_path: Path):
+def test_a_nightly_batch_without_an_inbox_is_skipped(hearth: Hearth, prefect: PrefectServer, tmp_path: Path):
     inbox = tmp_path / "no-inbox-here"
     python(hearth, RUN.format(kind="batch", parameters="{}"), HEARTH_INBOX=str(inbox))
     found = [run for run in runs_named(prefect, "batch of the inbox") if str(inbox) in run["state"]["message"]]
     assert [(run["state_type"], run["state_name"]) for run in found] == [("COMPLETED", "Skipped")]
 
 
-def test_a_batch_links_each_documents_text_and_says_why_one_run_reads(
+def test_a_batch_links_each_text_and_explains_why_one_run_reads(
     hearth: Hearth, prefect: PrefectServer, serving, tmp_path: Path
 ):
     folder = tmp_path / "linked (one)"

@@ -1,4 +1,4 @@
-"""What a person does to a run in Prefect's UI, and what befalls it, with a real server, worker and page server."""
+"""Cancel, Pause, Resume and Retry in Prefect's UI, and crashes, with a real server, worker and page server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.orchestrator.automations import AutomationOptions, apply_automations, define_automations
 from flows.ui.artifacts import MOST_SINGLE
-from tests.integration.prefect.bringing_up import processes
+from tests.integration.prefect.hearth_up import processes
 from tests.integration.prefect.prefect_processes import Processes, pages, prefect_processes
 from tests.support.pdfs import ending_across, written
 from tests.support.waiting import until
@@ -68,7 +68,7 @@ def whole(prefect: Processes, output: Path, count: int, kept: set[str]) -> None:
 
 
 @pytest.mark.parametrize("count", [SINGLE, BLOCKS])
-def test_cancel_stops_pages_keeps_those_read_and_gives_slots_back(
+def test_cancel_stops_reading_keeps_stored_pages_and_frees_slots(
     prefect: Processes, tmp_path: Path, output: Path, count: int
 ):
     run = prefect.begin(document(tmp_path, count), output)
@@ -85,7 +85,7 @@ def test_cancel_stops_pages_keeps_those_read_and_gives_slots_back(
 
 
 @pytest.mark.parametrize("count", [SINGLE, BLOCKS])
-def test_pause_stops_pages_and_gives_slots_back_and_resume_reads_what_is_left(
+def test_pause_stops_reading_and_frees_slots_and_resume_reads_the_other_pages(
     prefect: Processes, tmp_path: Path, output: Path, count: int
 ):
     run = prefect.begin(document(tmp_path, count), output)
@@ -102,10 +102,10 @@ def test_pause_stops_pages_and_gives_slots_back_and_resume_reads_what_is_left(
 
 
 @pytest.mark.parametrize("ends", ["suspend", "cancel"])
-def test_a_run_that_reads_anew_goes_on_with_what_it_has_not_read(
+def test_an_interrupted_forced_run_continues_with_its_unread_pages(
     prefect: Processes, tmp_path: Path, output: Path, ends: str
 ):
-    """All of it stood before; what the run had read when it was interrupted is not paid for a third time."""
+    """All pages were stored before; those that the interrupted run has read again are not read a third time."""
     path = written(tmp_path / "long.pdf", *(f"{tmp_path.name} {number}" for number in range(SINGLE)))
     job = {"document": str(path), "output": str(output)}
     assert prefect.ended(prefect.run("process-document/on-demand", job=job))["state_name"] == "Completed"
@@ -123,7 +123,7 @@ def test_a_run_that_reads_anew_goes_on_with_what_it_has_not_read(
 
 
 @pytest.mark.parametrize("ends", ["suspend", "cancel"])
-def test_a_batch_that_is_paused_or_cancelled_goes_on_with_the_pages_that_are_left(
+def test_a_paused_or_cancelled_batch_continues_with_the_unread_pages(
     prefect: Processes, tmp_path: Path, output: Path, ends: str
 ):
     inbox = tmp_path / "inbox"
@@ -145,12 +145,12 @@ def test_a_batch_that_is_paused_or_cancelled_goes_on_with_the_pages_that_are_lef
     whole(prefect, output, 60, known)
 
 
-def test_retry_of_a_run_that_failed_goes_on(prefect: Processes, tmp_path: Path, output: Path):
+def test_retry_of_a_failed_run_continues(prefect: Processes, tmp_path: Path, output: Path):
     run = prefect.begin(document(tmp_path, SINGLE), output)
     prefect.kill("engine")
     failed = prefect.ended(run)
     assert failed["state_name"] == "Failed"
-    assert "The pages stored so far stand" in failed["state"]["message"]
+    assert "The pages stored so far are kept" in failed["state"]["message"]
     known = texts(pages(output))
     prefect.start("engine")
     prefect.let_go()
@@ -159,7 +159,7 @@ def test_retry_of_a_run_that_failed_goes_on(prefect: Processes, tmp_path: Path, 
     whole(prefect, output, SINGLE, known)
 
 
-def test_a_prefect_server_that_is_killed_and_comes_back_costs_no_page(prefect: Processes, tmp_path: Path, output: Path):
+def test_a_restart_of_the_prefect_server_loses_no_page(prefect: Processes, tmp_path: Path, output: Path):
     run = prefect.begin(document(tmp_path, SINGLE), output)
     prefect.kill("server")
     stored = len(pages(output))
@@ -171,7 +171,7 @@ def test_a_prefect_server_that_is_killed_and_comes_back_costs_no_page(prefect: P
     assert prefect.claims == []
 
 
-def test_a_run_whose_worker_alone_is_killed_reads_on_to_its_end(prefect: Processes, tmp_path: Path, output: Path):
+def test_a_run_whose_worker_is_killed_completes(prefect: Processes, tmp_path: Path, output: Path):
     run = prefect.begin(document(tmp_path, SINGLE), output)
     prefect.kill("worker", children=False)
     prefect.let_go()
@@ -182,7 +182,7 @@ def test_a_run_whose_worker_alone_is_killed_reads_on_to_its_end(prefect: Process
     prefect.start("worker")
 
 
-def test_a_run_that_is_killed_with_its_worker_is_crashed_but_neither_one_that_lives_nor_one_that_is_paused(
+def test_a_run_killed_with_its_worker_becomes_crashed_but_not_an_active_or_a_paused_one(
     prefect: Processes, tmp_path: Path
 ):
     outputs = {name: tmp_path / name for name in ("paused", "killed", "lives")}

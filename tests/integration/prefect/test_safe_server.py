@@ -1,4 +1,4 @@
-"""The Prefect server that Hearth starts serves its user alone, and whoever the user gives the password."""
+"""The Prefect server that Hearth starts serves only its user, and whoever has the password."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import websockets
 import websockets.exceptions
 
-from tests.integration.prefect.bringing_up import Up, brought_up, processes
+from tests.integration.prefect.hearth_up import Up, brought_up, processes
 from tests.support import forkserver
 from tests.support.browser import browser
 from tests.support.commands import ROOT
@@ -64,7 +64,7 @@ def asked_by_nobody(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_another_user_of_the_machine_is_refused_and_finds_the_password_nowhere(up: Up, secret: str):
+def test_another_user_is_refused_and_cannot_find_the_password(up: Up, secret: str):
     deployment = up.deployment("process-document/on-demand")["id"]
     attack = json.dumps({"job_variables": {"command": "id"}, "parameters": {"job": {"document": "/a.pdf"}}})
     for path, body in (
@@ -98,8 +98,8 @@ def test_a_web_socket_without_the_password_is_closed(up: Up, path: str, token: s
         asyncio.run(opened())
 
 
-def test_the_name_of_another_host_is_refused(up: Up):
-    """A page can have its own name lead to this machine, and so be of one origin with the server."""
+def test_a_request_for_another_host_name_is_refused(up: Up):
+    """DNS rebinding: a page can make its own host name resolve to this machine."""
     for path in ("/admin/version", "/health"):
         for host in ("evil.example", "evil.example:4200", "127.0.0.1.evil.example"):
             assert httpx.get(up.api + path, headers={"Host": host}, auth=up.auth).status_code == 400
@@ -148,8 +148,8 @@ def foreign(up: Up) -> Iterator[str]:
 
 @pytest.mark.long("drives a browser")
 @needs(CHROMIUM, CHROMEDRIVER)
-def test_a_page_of_a_foreign_origin_is_refused_in_a_real_browser(up: Up, foreign: str):
-    """The second request may be sent by any page, and is answered 401, which the page is not shown."""
+def test_a_page_of_another_origin_is_refused_in_a_real_browser(up: Up, foreign: str):
+    """Any page may send the second request; it is answered with 401, which the page cannot read."""
     port = httpx.URL(up.api).port
     with browser(foreign, flags=("--host-resolver-rules=MAP evil.example 127.0.0.1",)) as shown:
         shown.open("", "refused, opaque 0, refused, refused")
@@ -162,7 +162,7 @@ def test_a_page_of_a_foreign_origin_is_refused_in_a_real_browser(up: Up, foreign
     assert not [run for run in runs if run["parameters"] == {"job": {"document": "/attack.pdf"}}]
 
 
-def test_what_a_run_tells_is_all_there(up: Up, tmp_path: Path):
+def test_states_tasks_logs_and_artifacts_of_a_run_are_recorded(up: Up, tmp_path: Path):
     paper = written(tmp_path / "told.pdf", "One.", "Two.")
     run = up.ended(up.run("process-document/on-demand", job={"document": str(paper), "output": str(tmp_path)}))
     assert run["state_name"] == "Completed"
@@ -195,7 +195,7 @@ def runs_of(up: Up, name: str) -> list[dict[str, Any]]:
     return up.post("/flow_runs/filter", flow_runs={"parent_flow_run_id": None, "name": {"any_": [name]}})
 
 
-def test_prefects_command_finds_the_server_by_the_profile_or_by_two_variables(up: Up, secret: str):
+def test_prefects_command_finds_the_server_through_the_profile_or_two_variables(up: Up, secret: str):
     ways = {"profile": {"PREFECT_PROFILE": "hearth"}, "two": {"PREFECT_API_URL": up.api}}
     ways["two"]["PREFECT_API_AUTH_STRING"] = (up.home / "prefect-password").read_text().strip()
     for name, environment in ways.items():
@@ -218,7 +218,7 @@ def test_a_users_own_flow_is_served(up: Up, tmp_path: Path):
 
 
 @pytest.mark.long("another run of the command")
-def test_a_key_that_is_meant_for_prefect_cloud_is_not_used(up: Up, tmp_path: Path):
+def test_a_key_for_prefect_cloud_is_not_used(up: Up, tmp_path: Path):
     paper = written(tmp_path / "keyed.pdf", "One.")
     outcome = up.hearth.read(paper, "--output", tmp_path / "out", PREFECT_API_KEY="pnu_for_another_server")
     assert outcome.code == 0, outcome.err
@@ -226,7 +226,7 @@ def test_a_key_that_is_meant_for_prefect_cloud_is_not_used(up: Up, tmp_path: Pat
 
 
 @pytest.mark.long("brings it up again, by an interpreter of its own")
-def test_the_password_is_shown_to_a_reader_but_not_written_into_a_file(up: Up, secret: str, tmp_path: Path):
+def test_the_password_is_printed_to_a_terminal_or_pipe_but_not_into_a_file(up: Up, secret: str, tmp_path: Path):
     assert f"{secret} (stored in {up.home / 'prefect-password'})" in up.told
     with (tmp_path / "up.log").open("w") as log:
         command = [sys.executable, "-P", "-m", "flows.cli.main", "up"]

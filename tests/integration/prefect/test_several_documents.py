@@ -34,27 +34,27 @@ def piped(hearth: Hearth, document: bytes, *arguments: str) -> Outcome:
 
 
 @pytest.mark.long("a command that reads several documents: 16 s")
-def test_each_has_its_line_and_its_results(hearth: Hearth, letters: list[Path]):
+def test_each_document_has_its_line_and_its_results(hearth: Hearth, letters: list[Path]):
     outcome = hearth.read(*letters)
     assert outcome.code == 0, outcome.err
     assert [line["document"] for line in lines(outcome)] == list(map(str, letters))
     assert [Path(line["output"]).name.partition("-")[0] for line in lines(outcome)] == ["first", "second"]
 
 
-def test_one_that_is_refused_does_not_keep_the_others_from_being_read(hearth: Hearth, letters: list[Path]):
+def test_a_refused_document_does_not_affect_the_others(hearth: Hearth, letters: list[Path]):
     outcome = hearth.read(letters[0], "missing.pdf", letters[1])
     assert outcome.code == 2
     assert [line["status"] for line in lines(outcome)] == ["complete", "error", "complete"]
 
 
-def test_the_gravest_code_counts(hearth: Hearth, serving, letters: list[Path]):
-    """Failed pages (3) are less than a document that is refused (2)."""
+def test_the_exit_code_is_that_of_the_worst_document(hearth: Hearth, serving, letters: list[Path]):
+    """A refused document (2) is worse than failed pages (3)."""
     engine = serving("fickle")
     assert hearth.read(*letters, "--attempts", "1", **engine.settings).code == 3
     assert hearth.read("missing.pdf", *letters, "--attempts", "1", "--force", **engine.settings).code == 2
 
 
-def test_where_no_server_is_to_be_had_the_others_are_not_begun(hearth: Hearth, letters: list[Path]):
+def test_without_a_server_the_other_documents_are_not_begun(hearth: Hearth, letters: list[Path]):
     nobody = {"HEARTH_URL": "http://127.0.0.1:9", "HEARTH_WARM__ANSWER_SECONDS": "1"}
     outcome = hearth.read(*letters, "--model", "tesseract:eng", **nobody)
     assert outcome.code == 1
@@ -67,7 +67,7 @@ def test_the_text_of_all_of_them_is_printed_in_order(hearth: Hearth, letters: li
     assert text.index("letter first") < text.index("letter second")
 
 
-def test_a_run_that_is_piped_tells_where_it_can_be_watched_before_it_reads(hearth: Hearth, letters: list[Path]):
+def test_a_piped_run_prints_its_address_before_it_reads(hearth: Hearth, letters: list[Path]):
     err = hearth("read", letters[0]).err
     assert err.splitlines()[0].startswith("Watch it at http")
 
@@ -79,7 +79,7 @@ def test_a_document_from_standard_input_is_read_under_its_name(hearth: Hearth, l
     assert "letter first" in outcome.document
 
 
-def test_what_was_read_from_a_file_is_not_read_again_from_standard_input(hearth: Hearth, letters: list[Path]):
+def test_a_document_read_from_a_file_is_not_read_again_from_standard_input(hearth: Hearth, letters: list[Path]):
     hearth.read(letters[0])
     again = piped(hearth, letters[0].read_bytes())
     assert (again.code, again.json["read_now"]) == (0, 0), again.err
@@ -93,6 +93,6 @@ def test_what_was_read_from_a_file_is_not_read_again_from_standard_input(hearth:
         (["https://host/a.pdf"], "is a URL"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(hearth: Hearth, arguments: list[str], why: str):
+def test_contradictory_arguments_are_refused_at_once(hearth: Hearth, arguments: list[str], why: str):
     outcome = hearth("read", *arguments, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert (outcome.code, why in outcome.err) == (2, True), outcome.err

@@ -83,7 +83,7 @@ def _ended(server: CountingOllama, run: int) -> int:
 
 
 @pytest.mark.long("takes 10 s; test_slot_sharing has the rule")
-def test_a_newcomer_gets_its_share_from_a_long_run_that_holds_all_slots(readers: Readers, counting):
+def test_a_new_run_gets_its_share_from_a_run_that_holds_all_slots(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = _long_run(readers, server)
     server.holds, long = lambda note: note.run == 2 or long(note), server.holds
@@ -96,7 +96,7 @@ def test_a_newcomer_gets_its_share_from_a_long_run_that_holds_all_slots(readers:
     assert most(sent(server.notes)) == SLOTS
 
 
-def test_a_short_run_does_not_wait_for_a_long_one_and_gives_its_slots_back_when_it_ends(readers: Readers, counting):
+def test_a_short_run_does_not_wait_for_a_long_one_and_frees_its_slots_at_its_end(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = _long_run(readers, server)
     readers.start(2, [server], FEW, "--slots", str(SLOTS))
@@ -124,7 +124,7 @@ def test_a_short_run_does_not_wait_for_a_long_one_and_gives_its_slots_back_when_
 
 
 @pytest.mark.long("takes 13 s; test_slot_sharing has the rule")
-def test_a_slot_whose_page_ends_is_used_again_while_there_are_pages(readers: Readers, counting):
+def test_a_free_slot_is_used_again_while_pages_are_left(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = Held(server, 1, 2)
     for run in (1, 2):
@@ -140,7 +140,7 @@ def test_a_slot_whose_page_ends_is_used_again_while_there_are_pages(readers: Rea
 
 
 @pytest.mark.long("takes 20 s")
-def test_a_killed_runs_slots_come_back(readers: Readers, counting):
+def test_the_slots_of_a_killed_run_are_freed(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = _long_run(readers, server)
     server.holds, long = lambda note: note.run == 2 or long(note), server.holds
@@ -156,7 +156,7 @@ def test_a_killed_runs_slots_come_back(readers: Readers, counting):
 
 
 @pytest.mark.long("takes 10 s")
-def test_a_server_under_another_name_is_the_same_server(readers: Readers, counting):
+def test_two_names_of_a_server_share_one_ledger(readers: Readers, counting):
     server = counting(SLOTS)
     server.open.clear()
     readers.start(1, [server], 24, "--slots", str(SLOTS))
@@ -169,7 +169,7 @@ def test_a_server_under_another_name_is_the_same_server(readers: Readers, counti
 
 @pytest.mark.long("reads many pages")
 class TestOddRuns:
-    def test_one_that_asks_for_more_has_the_server_measured_anew(self, readers: Readers, counting):
+    def test_a_run_that_requests_more_slots_measures_the_server_again(self, readers: Readers, counting):
         server = counting(SLOTS)
         readers.start(1, [server], 80, "--slots", "2")
         readers.until(lambda: server.held == 2)
@@ -178,7 +178,7 @@ class TestOddRuns:
         assert readers.outcome(1).json["slots"] == 2
         assert most(sent(server.notes)) == SLOTS
 
-    def test_one_that_is_killed_while_it_measures_does_not_hold_others_up_for_ever(self, readers: Readers, counting):
+    def test_a_run_killed_during_a_measurement_does_not_block_others(self, readers: Readers, counting):
         server = counting(SLOTS)
         server.probe_seconds = 60.0
         readers.start(1, [server], 8, "--slots", str(SLOTS))
@@ -190,7 +190,7 @@ class TestOddRuns:
         assert whole(outcome, 8)
         assert outcome.json["slots"] == SLOTS
 
-    def test_one_that_stood_still_for_longer_than_its_claim_takes_no_slot_of_others(self, readers: Readers, counting):
+    def test_a_run_stopped_longer_than_its_claim_takes_no_slots_of_others(self, readers: Readers, counting):
         server = counting(SLOTS)
 
         server.open.clear()

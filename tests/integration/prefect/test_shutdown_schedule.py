@@ -1,4 +1,4 @@
-"""The looks at a machine that runs schedule, on a real Prefect server."""
+"""Scheduled checks of a machine, on a real Prefect server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEXT_CENTURY = 4_102_444_800.0  # 2100-01-01, in seconds since the epoch
 @pytest.fixture
 def deployed(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server on which idle-shutdown is deployed and no worker runs it."""
-    monkeypatch.setattr("flows.engine.shutdown_schedule._SECONDS", PATIENCE)
+    monkeypatch.setattr("flows.engine.shutdown_schedule.SCHEDULE_SECONDS", PATIENCE)
     flow, name = DEPLOYMENT.split("/")
     made = prefect.ask("POST", "flows/", json={"name": flow}).json()["id"]
     made = prefect.ask("POST", "deployments/", json={"name": name, "flow_id": made}).json()["id"]
@@ -47,20 +47,20 @@ def scheduled(prefect: PrefectServer) -> list[float]:
     return [datetime.fromisoformat(each.replace("Z", "+00:00")).timestamp() - NEXT_CENTURY for each in coming]
 
 
-async def test_a_look_replaces_the_one_before_whichever_is_the_later(deployed: None, prefect: PrefectServer):
+async def test_a_check_replaces_the_earlier_one_whichever_is_due_first(deployed: None, prefect: PrefectServer):
     for at in (60, 120, 30):
         await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + at)
     assert scheduled(prefect) == [30]
 
 
 @pytest.mark.long("four writers at once on one Prefect server: 17 s")
-async def test_of_many_that_release_it_at_once_one_look_is_left(deployed: None, prefect: PrefectServer):
+async def test_simultaneous_releases_leave_one_check(deployed: None, prefect: PrefectServer):
     await asyncio.gather(*(schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + at) for at in range(4)))
     assert len(looks(prefect)) == 4
     assert len(scheduled(prefect)) == 1
 
 
-async def test_who_only_looked_replaces_no_look_of_a_release_that_came_since(deployed: None, prefect: PrefectServer):
+async def test_a_check_after_a_check_does_not_replace_that_of_a_later_release(deployed: None, prefect: PrefectServer):
     await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 60)
     await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 300, released=False)
     assert sorted(scheduled(prefect)) == [60, 300]
@@ -68,10 +68,10 @@ async def test_who_only_looked_replaces_no_look_of_a_release_that_came_since(dep
     assert scheduled(prefect) == [120]
 
 
-async def test_a_look_that_could_not_be_replaced_is_no_reason_to_warn(
+async def test_a_check_that_could_not_be_replaced_causes_no_warning(
     deployed: None, prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ):
-    """One too many finds the machine gone, or in use."""
+    """A superfluous check finds that the machine is gone, or in use."""
     await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 60)
 
     async def refuse(*_: object, **__: object) -> None:

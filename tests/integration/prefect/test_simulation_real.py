@@ -1,4 +1,4 @@
-"""Small simulations beside real runs over servers whose page times are known: the embedded one, and one that counts."""
+"""Small simulations compared with real runs on servers with known page times: the embedded one, and a counting one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_run_has_as_many_pages_in_flight_as_its_simulation(readers: Readers, c
 
 @pytest.mark.long("compares times, and so wants a quiet machine")
 def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: Hearth, serving, tmp_path: Path):
-    """Its engine takes half a second for a page, whatever is on it. The bound: see below."""
+    """The engine takes half a second for any page. For the bound, see the next test."""
     pages = 60
     engine = serving("echo", SLOTS, seconds=0.5)
     outcome = hearth.read(paper(tmp_path, pages), "--slots", str(SLOTS), **engine.settings)
@@ -69,7 +69,7 @@ def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: He
 
 @pytest.mark.long("compares times, and so wants a quiet machine")
 def test_two_runs_that_share_a_server_take_as_long_as_their_simulation(readers: Readers, counting):
-    """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/architecture/performance.md)."""
+    """The bound is a run's overhead: 14 % for 50 pages of 0.2 s (docs/architecture/performance.md)."""
     pages, times = 120, PageTimes(0.5, 0.3)
     server = counting(SLOTS, times.of)
     readers.start(1, [server], pages, "--slots", str(SLOTS))

@@ -1,4 +1,4 @@
-"""What a new worker does about runs of the one before, on a real Prefect server without any worker."""
+"""What a new worker does about runs of the previous one, on a real Prefect server without a worker."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ async def client(deployed: Deployed) -> Any:
         yield client
 
 
-async def test_a_run_that_was_claimed_long_ago_and_never_began_has_crashed(client: PrefectClient, deployed: Deployed):
+async def test_a_run_that_was_claimed_long_ago_and_never_began_becomes_crashed(
+    client: PrefectClient, deployed: Deployed
+):
     run = deployed.run(deployed.ours)
     assert deployed.claim(run) == "PENDING"
     assert await crash_stale(client, POOL, seconds=3600) == []
@@ -84,7 +86,7 @@ async def test_a_run_that_was_claimed_long_ago_and_never_began_has_crashed(clien
     assert deployed.state(run) == "CRASHED"
 
 
-async def test_nobody_elses_run_is_touched(client: PrefectClient, deployed: Deployed):
+async def test_runs_of_other_flows_are_not_changed(client: PrefectClient, deployed: Deployed):
     run = deployed.run(deployed.others)
     deployed.claim(run)
     missed = [deployed.run(deployed.others, minutes_late=late, tags=("auto-scheduled",)) for late in (60, 30)]
@@ -93,7 +95,7 @@ async def test_nobody_elses_run_is_touched(client: PrefectClient, deployed: Depl
     assert [deployed.state(each) for each in (run, *missed)] == ["PENDING", "SCHEDULED", "SCHEDULED"]
 
 
-async def test_of_the_scheduled_runs_that_were_missed_the_latest_is_left(client: PrefectClient, deployed: Deployed):
+async def test_only_the_latest_missed_scheduled_run_is_kept(client: PrefectClient, deployed: Deployed):
     by_schedule = ("auto-scheduled",)
     first, second, third = (deployed.run(deployed.ours, late, tags=by_schedule) for late in (60, 30, 5))
     coming = deployed.run(deployed.ours, -5, tags=by_schedule)
@@ -103,9 +105,7 @@ async def test_of_the_scheduled_runs_that_were_missed_the_latest_is_left(client:
     assert {deployed.state(run) for run in (third, coming, asked_for)} == {"SCHEDULED"}
 
 
-async def test_slots_that_no_run_holds_are_given_back_and_those_that_are_held_stay(
-    client: PrefectClient, deployed: Deployed
-):
+async def test_slots_that_no_run_holds_are_freed_and_held_ones_are_kept(client: PrefectClient, deployed: Deployed):
     deployed.limit(most=3, active=0)
     assert deployed.claim(deployed.run(deployed.ours)) == "PENDING"
     deployed.limit(most=3, active=3)  # as after a restart of a server that forgot two leases

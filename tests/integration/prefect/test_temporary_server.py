@@ -1,4 +1,4 @@
-"""A script without a Prefect server has a temporary one that serves it alone."""
+"""A script without a Prefect server gets a temporary one that serves only the script."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with get_client(sync_client=True) as client:
 
 
 @pytest.mark.long("Prefect starts a server of its own")
-def test_a_script_without_a_server_has_a_temporary_one_that_serves_it_alone(tmp_path: Path):
+def test_the_temporary_server_of_a_script_refuses_other_clients(tmp_path: Path):
     home = {"PREFECT_HOME": str(seed(tmp_path)), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "200"}
     command = [sys.executable, "-P", "-c", TEMPORARY]
     done = subprocess.run(command, cwd=ROOT, env={**clean(), **home}, capture_output=True, text=True, check=False)

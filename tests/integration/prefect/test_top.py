@@ -49,7 +49,7 @@ async def test_a_run_is_shown_with_its_slots_latency_rates_and_cost(tmp_path: Pa
         assert fact in text, fact
 
 
-async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
+async def test_slots_are_shown_whoever_holds_them(tmp_path: Path):
     now = time.time()
 
     def shared(ledger: Ledger) -> Ledger:
@@ -65,25 +65,25 @@ async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
     assert "6/8, 6 at once now" in await told(tmp_path)
 
 
-async def test_looking_changes_no_ledger(tmp_path: Path):
+async def test_top_changes_no_ledger(tmp_path: Path):
     LiveFile(tmp_path).write(live_run())
     await Watch(tmp_path).look()
     assert not list((tmp_path / "slots").glob("*.json"))
 
 
-async def test_words_of_a_document_are_no_markup(tmp_path: Path):
+async def test_text_of_a_document_is_not_interpreted_as_markup(tmp_path: Path):
     LiveFile(tmp_path).write(live_run(name="[red]paper[/red] on here"))
     assert "[red]paper[/red] on here" in await told(tmp_path)
 
 
-async def test_nothing_runs_and_nothing_breaks(tmp_path: Path):
+async def test_without_runs_or_with_damaged_files_no_run_is_shown(tmp_path: Path):
     assert "0 runs" in await told(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "1-x.json").write_text("rubbish")
     assert "0 runs" in await told(tmp_path)
 
 
-async def test_a_cloud_out_of_reach_hides_no_run(tmp_path: Path):
+async def test_an_unreachable_cloud_hides_no_run(tmp_path: Path):
     async def find_pool() -> Pool:
         raise CloudError("AWS could not be asked.")
 
@@ -99,9 +99,7 @@ def server() -> Iterator[CountingOllama]:
 
 
 @pytest.mark.long("runs the command: 11 s")
-def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
-    hearth: Hearth, server: CountingOllama, tmp_path: Path
-):
+def test_a_run_of_another_process_is_shown_until_it_ends(hearth: Hearth, server: CountingOllama, tmp_path: Path):
     write_pdf(tmp_path / "report.pdf", 30)
     server.stuck.update(range(10, 31))
     run = hearth.start("read", tmp_path / "report.pdf", "--json", HEARTH_URL=server.url, **run_settings(1))
@@ -124,7 +122,7 @@ def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
     assert run.pid not in [each.pid for each in live_runs(home)]
 
 
-def test_metrics_are_served_until_it_is_told_to_end(tmp_path: Path):
+def test_metrics_are_served_until_the_command_is_stopped(tmp_path: Path):
     TotalsSink(tmp_path, ("url", "m")).publish(some_pages().snapshot())
     command = [sys.executable, "-P", "-m", "flows.cli.main", "metrics", "--serve", "--port", "0"]
     environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}

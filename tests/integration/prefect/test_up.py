@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.integration.prefect.bringing_up import Up, brought_up, processes
+from tests.integration.prefect.hearth_up import Up, brought_up, processes
 from tests.support.commands import ROOT
 from tests.support.pdfs import written
 from tests.support.waiting import until
@@ -62,8 +62,8 @@ def test_the_server_stores_slot_leases_and_deletes_leftovers_of_deleted_runs(up:
 
 
 @pytest.mark.long("another run of the command: 5 s")
-def test_one_command_shows_and_deletes_expired_runs(up: Up):
-    """Nothing in Prefect is so old here; that old runs go is shown by test_old_runs."""
+def test_hearth_clean_shows_and_deletes_expired_runs(up: Up):
+    """No run in Prefect is that old here; test_old_runs covers the deletion of old runs."""
     copy = up.home / "copies" / "left.pdf"
     copy.parent.mkdir(exist_ok=True)
     copy.write_bytes(b"%PDF")
@@ -83,7 +83,7 @@ def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
     assert {(at.hour, at.minute) for at in times} == {(1, 30)}
 
 
-def test_the_worker_runs_requests_and_two_equal_ones_make_one_run(up: Up, paper: Path):
+def test_the_worker_runs_requests_and_two_equal_ones_create_one_run(up: Up, paper: Path):
     job = {"document": str(paper), "output": str(up.home / "mine")}
     first, second = (up.run("process-document/on-demand", key="paper", job=job) for _ in range(2))
     assert first == second
@@ -139,7 +139,7 @@ def test_without_aws_the_sweep_does_nothing(up: Up):
 
 
 @pytest.mark.long("another run of a worker; test_plan_costs has the flow")
-def test_a_cost_plan_is_a_run_too(up: Up):
+def test_the_flow_plan_costs_runs(up: Up):
     run = up.ended(up.run("plan-costs/plan-costs", request={"pages": 50}))
     assert run["state_name"] == "Completed"
 
@@ -161,7 +161,7 @@ def test_a_concurrent_second_nightly_run_is_skipped(up: Up, tmp_path: Path):
 @pytest.mark.long("reads documents in turn")
 @pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
 def test_on_demand_runs_wait_for_the_concurrency_limit(up: Up, name: str, tmp_path: Path):
-    """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
+    """With the strategy ENQUEUE and a limit of one, the second run waits, and completes after the first."""
     deployment = up.deployment(name)["id"]
 
     def limited(most: int) -> None:
@@ -187,7 +187,7 @@ def test_on_demand_runs_wait_for_the_concurrency_limit(up: Up, name: str, tmp_pa
 
 
 @pytest.mark.long("waits for a minute to begin")
-def test_a_cron_schedule_really_runs(up: Up):
+def test_a_cron_schedule_starts_runs(up: Up):
     (up.home / "inbox").mkdir(exist_ok=True)
     written(up.home / "inbox" / "every-minute.pdf", "Every minute.")
     deployment = up.deployment("process-batch/nightly")["id"]

@@ -68,7 +68,7 @@ def _pending(backend: Backend, run: str) -> list[Path]:
     return [path for path in (backend.directory / "api" / "webhooks").glob("*.json") if run in path.read_text()]
 
 
-def test_two_posts_at_once_make_one_run(backend: Backend, held: Held):
+def test_two_simultaneous_posts_create_one_run(backend: Backend, held: Held):
     pdf = held.pdf
     with ThreadPoolExecutor(2) as pool:
         posts = list(pool.map(lambda _: backend.post(pdf), range(2)))
@@ -76,14 +76,14 @@ def test_two_posts_at_once_make_one_run(backend: Backend, held: Held):
     assert len({post.json()["id"] for post in posts}) == 1
 
 
-def test_pages_stream_with_their_text_while_the_run_goes_on(backend: Backend, held: Held):
+def test_pages_are_streamed_with_their_text_during_the_run(backend: Backend, held: Held):
     events = list(itertools.islice(backend.events(_posted(backend, held.pdf), text=True), 2))
     assert {event.data["page"] for event in events} == {1, 2}
     assert {(event.name, event.data["status"], len(event.data["text"])) for event in events} == {("page", "read", 64)}
 
 
 @pytest.mark.long("starts the backend twice; test_web_parts has the stream")
-def test_a_stream_goes_on_where_it_was_when_the_backend_was_killed(backend: Backend, held: Held):
+def test_a_stream_resumes_after_the_backend_was_killed(backend: Backend, held: Held):
     run = _posted(backend, held.pdf)
     before = list(itertools.islice(backend.events(run), 2))
     backend.kill()
@@ -99,7 +99,7 @@ def _last_id(events: list[Event]) -> str:
     return [event.id for event in events if event.id is not None][-1]
 
 
-def test_who_comes_back_after_the_end_is_told_to_stay_away(backend: Backend, held: Held):
+def test_a_client_that_reconnects_after_the_end_gets_204(backend: Backend, held: Held):
     run = _posted(backend, held.pdf)
     with backend.client() as client:
         response = client.get(f"/documents/{run}/events", headers={"Last-Event-ID": "end"})
@@ -107,7 +107,7 @@ def test_who_comes_back_after_the_end_is_told_to_stay_away(backend: Backend, hel
 
 
 @pytest.mark.long("another run of a worker: 9 s")
-def test_the_status_counts_pages_and_tells_prefects_state(backend: Backend, held: Held):
+def test_the_status_counts_pages_and_has_prefects_state(backend: Backend, held: Held):
     run = _under_way(backend, held)
     early = backend.get(f"/documents/{run}").json()
     held.let_go()
@@ -122,7 +122,7 @@ def test_the_status_counts_pages_and_tells_prefects_state(backend: Backend, held
 
 
 @pytest.mark.long("another run of a worker: 8 s")
-def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, held: Held):
+def test_a_result_that_does_not_exist_yet_is_a_conflict_with_the_reason(backend: Backend, held: Held):
     run = _under_way(backend, held)
     text, page = (backend.get(f"/documents/{run}{what}") for what in ("/text", "/pages/3"))
     assert (text.status_code, page.status_code) == (409, 409)
@@ -131,7 +131,7 @@ def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, h
 
 
 @pytest.mark.long("another run of a worker: 7 s")
-def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path: Path):
+def test_the_links_lead_to_the_results(backend: Backend, tmp_path: Path):
     pdf = pdfs.written(tmp_path / "a.pdf", *(f"Page {number} of {uuid4()}." for number in range(3))).read_bytes()
     run = _posted(backend, pdf)
     list(backend.events(run))
@@ -146,7 +146,7 @@ def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path
 
 
 @pytest.mark.long("another run of a worker: 8 s")
-def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_results(backend: Backend, tmp_path: Path):
+def test_the_run_and_the_results_are_named_after_the_file_of_a_form(backend: Backend, tmp_path: Path):
     pdf = pdfs.written(tmp_path / "a.pdf", f"One of {uuid4()}.").read_bytes()
     with backend.client() as client:
         posted = client.post("/documents", files={"file": ("Minutes of May.pdf", pdf)}, data={"pages": "1"}).json()
@@ -159,7 +159,7 @@ def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_resul
 
 
 @pytest.mark.long("another run of a worker: 11 s")
-def test_a_run_that_is_cancelled_ends_and_can_be_deleted_with_all_that_is_its_own(backend: Backend, held: Held):
+def test_a_cancelled_run_ends_and_can_be_deleted_completely(backend: Backend, held: Held):
     run = _under_way(backend, held)
     here = f"/documents/{run}"
     with backend.client() as client:
@@ -175,14 +175,14 @@ def test_a_run_that_is_cancelled_ends_and_can_be_deleted_with_all_that_is_its_ow
 
 
 @pytest.mark.long("another run of a worker")
-def test_the_same_post_after_the_end_finds_the_same_run(backend: Backend, tmp_path: Path):
+def test_an_equal_post_after_the_end_finds_the_same_run(backend: Backend, tmp_path: Path):
     pdf, run = _read(backend, tmp_path)
     again = backend.post(pdf)
     assert (again.status_code, again.json()["id"]) == (200, run)
 
 
 @pytest.mark.long("another run of a worker: 8 s")
-def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(backend: Backend, tmp_path: Path):
+def test_a_refused_webhook_is_sent_again_signed_and_with_the_same_id(backend: Backend, tmp_path: Path):
     with receiver() as hooks:
         _, run = _read(backend, tmp_path, webhook=hooks.url)
         until(lambda: len(hooks.received) > 1)
@@ -195,8 +195,8 @@ def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(back
 
 
 @pytest.mark.long("starts the backend twice")
-def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, held: Held):
-    """The first is killed before the run ends; what was delivered is no longer pending."""
+def test_a_webhook_survives_a_restart_of_the_backend(backend: Backend, held: Held):
+    """The first backend is killed before the run ends; delivered webhooks are no longer pending."""
     with receiver(refused=0) as hooks:
         run = _posted(backend, held.pdf, webhook=hooks.url)
         assert _pending(backend, run)
@@ -209,7 +209,7 @@ def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, 
 
 
 @pytest.mark.long("waits for every attempt to deliver")
-def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, tmp_path: Path):
+def test_the_log_contains_no_secret_and_no_address_of_a_webhook(backend: Backend, tmp_path: Path):
     with receiver(refused=1000) as hooks:
         _, run = _read(backend, tmp_path, webhook=hooks.url)
         until(lambda: f"The webhook of run {run} could not be delivered" in backend.log)
@@ -263,7 +263,7 @@ def test_a_document_that_cannot_be_read_is_refused_and_not_kept(backend: Backend
     assert sorted((backend.directory / "api" / "documents").iterdir()) == kept
 
 
-def test_a_document_over_the_limit_is_refused_while_it_comes(backend: Backend):
+def test_a_document_over_the_limit_is_refused_during_the_upload(backend: Backend):
     def endless() -> Iterator[bytes]:
         for _ in range(40):
             yield b"%PDF-" * 10_000
@@ -277,7 +277,7 @@ def test_a_document_over_the_limit_is_refused_while_it_comes(backend: Backend):
     )
 
 
-def test_what_is_not_sent_as_a_pdf_is_refused(backend: Backend):
+def test_a_body_of_another_content_type_is_refused(backend: Backend):
     with backend.client() as client:
         assert client.post("/documents", content=b"%PDF-").status_code == 415
 
@@ -287,7 +287,7 @@ def test_a_wrong_token_is_refused(backend: Backend):
         assert client.get(f"/documents/{uuid4()}").status_code == 401
 
 
-def test_a_run_that_was_not_made_here_is_not_found(backend: Backend):
+def test_a_run_of_another_backend_is_not_found(backend: Backend):
     assert backend.get(f"/documents/{uuid4()}").status_code == 404
 
 

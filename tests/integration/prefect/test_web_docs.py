@@ -1,4 +1,4 @@
-"""The page of the API's routes in a real browser that reaches nothing but this machine, and no Prefect to be had."""
+"""The API's page of routes in a real browser that reaches only this machine, and the API without Prefect."""
 
 from __future__ import annotations
 
@@ -65,16 +65,14 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
     backend.kill()
 
 
-def test_without_prefect_the_api_lives_and_tells_load_balancers_that_it_is_not_ready(backend: Backend):
+def test_without_prefect_the_api_is_live_but_not_ready(backend: Backend):
     health, live = httpx.get(f"{backend.url}/health"), httpx.get(f"{backend.url}/health/live")
     assert (health.status_code, health.json()) == (503, {"status": "unavailable", "missing": ["prefect"]})
     assert live.status_code == 200
 
 
-def test_without_prefect_a_document_is_accepted_listed_and_can_be_cancelled_and_deleted(
-    backend: Backend, tmp_path: Path
-):
-    """Before Prefect was asked for a run of it, and afterwards: no answer holds anybody up."""
+def test_without_prefect_a_document_can_be_accepted_listed_cancelled_and_deleted(backend: Backend, tmp_path: Path):
+    """Both before and after the request was sent to Prefect."""
     posted = backend.post(written(tmp_path / "paper.pdf", "One.").read_bytes())
     here = posted.json()["links"]["self"]
     (listed,) = backend.get("/documents?status=waiting").json()["documents"]
@@ -114,7 +112,7 @@ def _sent_by(shown: Browser, path: Path) -> str:
 
 @pytest.mark.long("drives a browser")
 @needs(CHROMIUM, CHROMEDRIVER)
-def test_off_line_the_page_of_the_routes_shows_their_forms_and_sends_a_document(backend: Backend, tmp_path: Path):
+def test_offline_the_page_of_routes_shows_forms_and_sends_a_document(backend: Backend, tmp_path: Path):
     document = written(tmp_path / "paper.pdf", "One.")
     with browser(backend.url, offline=True) as shown:
         shown.open("/docs", "/documents")

@@ -1,4 +1,4 @@
-"""The HTTP API's deployment: which request makes a run."""
+"""The deployment behind the HTTP API: which requests create a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.core.jobs import Job
 from tests.support.commands import PrefectServer
 
 
-def test_without_a_token_it_is_not_served_to_others():
+def test_without_a_token_the_api_is_served_to_this_machine_only():
     with pytest.raises(InputError, match="Without API_TOKEN"):
         app(["serve-api", "--host", "0.0.0.0"], standalone_mode=False)
 
@@ -40,7 +40,9 @@ async def _run(deployment: tuple[PrefectClient, str], **options: Any) -> tuple[U
     return run.id, run.parameters["job"]["output"]
 
 
-async def test_a_request_is_one_run_while_it_goes_on_and_when_it_is_complete(deployment: tuple[PrefectClient, str]):
+async def test_equal_requests_are_one_run_while_it_is_active_and_when_it_is_complete(
+    deployment: tuple[PrefectClient, str],
+):
     first, second = await asyncio.gather(_run(deployment), _run(deployment))
     await deployment[0].set_flow_run_state(first[0], Completed(), force=True)
     assert first == second == await _run(deployment)
@@ -49,9 +51,7 @@ async def test_a_request_is_one_run_while_it_goes_on_and_when_it_is_complete(dep
 
 @pytest.mark.long("makes two runs, three times: 6 s")
 @pytest.mark.parametrize("state", [Failed(), Cancelled(), Completed(name="Partial")], ids=lambda state: state.name)
-async def test_a_run_that_did_not_read_everything_is_followed_by_one_other(
-    deployment: tuple[PrefectClient, str], state
-):
+async def test_an_incomplete_run_is_followed_by_one_new_run(deployment: tuple[PrefectClient, str], state):
     first = await _run(deployment)
     await deployment[0].set_flow_run_state(first[0], state, force=True)
     second, third = await asyncio.gather(_run(deployment), _run(deployment))
@@ -60,7 +60,7 @@ async def test_a_run_that_did_not_read_everything_is_followed_by_one_other(
     assert second[1] == first[1]  # and goes on from what stands
 
 
-async def test_a_forced_request_reads_anew_into_a_directory_of_its_own(deployment: tuple[PrefectClient, str]):
+async def test_a_forced_request_reads_again_into_its_own_directory(deployment: tuple[PrefectClient, str]):
     first = await _run(deployment, force=True)
     assert await _run(deployment, force=True) == first
     await deployment[0].set_flow_run_state(first[0], Completed(), force=True)
@@ -68,8 +68,8 @@ async def test_a_forced_request_reads_anew_into_a_directory_of_its_own(deploymen
 
 
 @pytest.mark.long("two services: 3 s")
-async def test_owners_on_one_prefect_server_have_runs_of_their_own(deployment: tuple[PrefectClient, str]):
-    """Whoever comes second takes the next generation; a run without a mark is the owner's where its results are."""
+async def test_owners_on_one_prefect_server_have_separate_runs(deployment: tuple[PrefectClient, str]):
+    """The second owner uses the next generation; a run without a label belongs to the owner of its output."""
     client, name = deployment
     job = Job(document="/a.pdf", output="/results")
 
@@ -87,6 +87,6 @@ async def test_owners_on_one_prefect_server_have_runs_of_their_own(deployment: t
     assert await run("theirs", "3", "/elsewhere") not in (theirs, unmarked)
 
 
-async def test_a_deployment_that_is_missing_is_told_with_what_to_do(deployment: tuple[PrefectClient, str]):
+async def test_a_missing_deployment_is_reported_with_a_remedy(deployment: tuple[PrefectClient, str]):
     with pytest.raises(UnavailableError, match="prefect --no-prompt deploy"):
         await _run((deployment[0], "process-document/none"))

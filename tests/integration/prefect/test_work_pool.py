@@ -1,4 +1,4 @@
-"""`hearth up` makes the work pool if there is none, and leaves one that is there as it is."""
+"""`hearth up` creates the work pool if it is missing, and does not change an existing one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_missing_pool_is_created_for_local_processes(prefect: PrefectSer
     assert prefect.ask("GET", f"work_pools/{pool}").json()["type"] == "process"
 
 
-async def test_the_variables_of_an_existing_pool_stay(prefect: PrefectServer, pool: str):
+async def test_the_variables_of_an_existing_pool_are_kept(prefect: PrefectServer, pool: str):
     template = {"job_configuration": {"env": {"OURS": "1"}}, "variables": {"type": "object", "properties": {}}}
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "process", "base_job_template": template})
     await up.create_pool()

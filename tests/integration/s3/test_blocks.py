@@ -1,4 +1,4 @@
-"""Results into an S3 bucket block of prefect-aws, with the credentials and the endpoint that it names and no others."""
+"""Results in an S3 bucket block of prefect-aws, with the credentials and the endpoint of the block only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.long("runs the command with S3: 15 s")
 KEY, SECRET = "AKIATHEBLOCKSOWNKEY1", "the-block's-own-secret"
 
 
-def test_results_go_to_the_blocks_bucket_as_the_blocks_account(hearth: Hearth, prefect, aws: AwsFront, tmp_path: Path):
+def test_results_are_stored_in_the_blocks_bucket_with_its_credentials(
+    hearth: Hearth, prefect, aws: AwsFront, tmp_path: Path
+):
     s3: Any = make_bucket(aws)
     before = len(aws.calls)
     clean = {name: value for name, value in hearth.environment.items() if not name.startswith("AWS_")}

@@ -1,4 +1,4 @@
-"""Documents under s3://: which there are, and which have changed."""
+"""Documents under s3://: listed, and checked for changes."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_a_whole_bucket_is_a_source(s3: Any):
     assert found("s3://papers") == ["deep/two.pdf", "one.pdf"]
 
 
-def test_a_listing_of_several_pages_is_read_to_its_end(s3: Any):
+def test_a_listing_of_several_pages_is_read_completely(s3: Any):
     stored(s3, *(f"inbox/{number}.pdf" for number in range(5)))
     listed = objects.list_objects(S3Path(BUCKET, "inbox"), most=2)
     assert [each.path.name for each in listed] == [f"{number}.pdf" for number in range(5)]
 
 
-def test_a_list_names_documents_beside_it_and_elsewhere(s3: Any, tmp_path: Path):
+def test_a_list_in_s3_may_name_documents_beside_it_and_elsewhere(s3: Any, tmp_path: Path):
     local = pdfs.written(tmp_path / "local.pdf", "one")
     lines = f"# the papers\n\na.pdf\ndeep/b.pdf\ns3://{BUCKET}/else/c.pdf\n{local}\n"
     s3.put_object(Bucket=BUCKET, Key="inbox/list.txt", Body=lines.encode())
@@ -58,7 +58,7 @@ def test_a_list_names_documents_beside_it_and_elsewhere(s3: Any, tmp_path: Path)
     assert places == [*(S3Path(BUCKET, key) for key in keys), local]
 
 
-def test_a_list_of_this_machine_names_documents_in_s3(s3: Any, tmp_path: Path):
+def test_a_local_list_may_name_documents_in_s3(s3: Any, tmp_path: Path):
     (tmp_path / "list.txt").write_text("s3://papers/inbox\n")
     stored(s3, "inbox/a.pdf")
     assert found(str(tmp_path / "list.txt")) == ["inbox/a.pdf"]
@@ -72,7 +72,7 @@ def test_a_document_that_is_named_twice_is_found_once(s3: Any):
 
 
 @pytest.mark.parametrize("source", ["s3://no-such-bucket/inbox", "s3://papers/no-such-list.txt"])
-def test_a_source_that_is_not_there_is_named(s3: Any, source: str):
+def test_a_missing_source_is_named(s3: Any, source: str):
     with pytest.raises(InputError, match=f"{source} .*batch's sources"):
         found(source)
 
@@ -80,7 +80,7 @@ def test_a_source_that_is_not_there_is_named(s3: Any, source: str):
 # Which have changed
 
 
-def test_the_version_changes_with_the_content_alone(s3: Any):
+def test_the_version_changes_only_with_the_content(s3: Any):
     def version() -> str:
         (source,) = find_documents(["s3://papers/inbox"])
         return source.version
@@ -112,13 +112,13 @@ async def test_a_document_that_was_read_is_unchanged_until_it_changes(s3: Any):
     assert DocumentIndex(output, Batch(prompt="Other."), Settings()).unchanged(source) is None
 
 
-async def test_a_document_whose_results_are_gone_is_not_unchanged(s3: Any):
+async def test_a_document_without_its_results_is_not_unchanged(s3: Any):
     source = Source(PAPER, '"one"')
     await noted(source, S3Path(BUCKET, "results"))
     assert DocumentIndex(S3Path(BUCKET, "results"), Batch(), Settings()).unchanged(source) is None
 
 
-async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_known(s3: Any):
+async def test_the_unread_pages_of_a_partly_read_document_are_known(s3: Any):
     output = S3Path(BUCKET, "results")
     stored(s3, "results/a-123/document.md")
     source = Source(PAPER, '"one"')
@@ -133,7 +133,7 @@ async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_k
     assert DocumentIndex(output, Batch(), Settings()).left(source) == 0
 
 
-async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
+async def test_many_documents_are_recorded_with_few_writes(s3: Any, aws: AwsFront):
     output = S3Path(BUCKET, "results")
     async with DocumentIndex(output, Batch(), Settings()) as shelf:
         for number in range(50):
@@ -146,7 +146,7 @@ async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
 # Only who uses S3 pays for it
 
 
-def test_without_s3_nothing_of_boto_is_imported(tmp_path: Path):
+def test_without_s3_boto_is_not_imported(tmp_path: Path):
     code = """
 import asyncio, sys
 from pathlib import Path
@@ -173,9 +173,7 @@ print([name for name in sys.modules if name.startswith("boto")])
 # One at a time, and lines written anew
 
 
-async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up_none(
-    s3: Any, monkeypatch: pytest.MonkeyPatch
-):
+async def test_one_of_two_nightly_batches_reads_and_a_killed_one_blocks_none(s3: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tasks.storage.s3_lock.EXPIRY_SECONDS", 1.0)
     monkeypatch.setattr("tasks.storage.s3.LOCK_POLL_SECONDS", 0.1)
     output, sources = S3Path(BUCKET, "results"), ["s3://papers/inbox"]
@@ -193,7 +191,7 @@ async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up
         pass
 
 
-def test_lines_are_written_anew_only_as_they_were_seen(s3: Any):
+def test_lines_are_replaced_only_if_they_are_unchanged(s3: Any):
     files, added = files_at(S3Path(BUCKET, "results")), iter(["late\n", ""])
     files.append("lines", "old\nnew\n")
 

@@ -1,4 +1,4 @@
-"""Results under s3://: written on condition, under locks that expire."""
+"""Results under s3://: conditional writes, under locks that expire."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_a_lock_is_renewed_while_its_holder_lives(store: ResultStore, expi
         await until_async(lambda: objects.get(store.directory / ".lock").etag != first)
 
 
-async def test_the_lock_of_a_run_that_died_expires(store: ResultStore, expiry: Expiry):
+async def test_the_lock_of_a_dead_run_expires(store: ResultStore, expiry: Expiry):
     expiry(36_000, renewed=False)
     died = S3Lock(store.directory / ".lock")
     assert died.take()
@@ -159,7 +159,7 @@ async def usurped(store: ResultStore, expiry: Expiry) -> AsyncIterator[tuple[Res
             yield store, other
 
 
-async def test_a_page_that_another_run_read_meanwhile_stays(usurped: tuple[ResultStore, ResultStore]):
+async def test_a_page_that_another_run_has_stored_is_kept(usurped: tuple[ResultStore, ResultStore]):
     late, other = usurped
     other.write_page(page(1, "the other's"))
     late.write_page(page(1, "the late one's"))
@@ -167,7 +167,7 @@ async def test_a_page_that_another_run_read_meanwhile_stays(usurped: tuple[Resul
 
 
 @pytest.mark.parametrize("theirs", [failed(1), page(1, "theirs", digest="e" * 64)], ids=["failed", "another model"])
-async def test_a_page_that_another_run_read_otherwise_is_replaced(
+async def test_a_page_of_another_run_with_other_options_is_replaced(
     usurped: tuple[ResultStore, ResultStore], theirs: PageResult
 ):
     late, other = usurped
@@ -176,7 +176,7 @@ async def test_a_page_that_another_run_read_otherwise_is_replaced(
     assert late.page(1).text == "ours"
 
 
-async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: ResultStore):
+async def test_a_forced_page_replaces_that_of_an_earlier_run(store: ResultStore):
     async with new_store().lock():
         store.write_page(page(1, "earlier"))
     later = new_store()
@@ -185,7 +185,7 @@ async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: Resu
     assert later.page(1).text == "by force"
 
 
-def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
+def test_the_use_of_machines_is_recorded_in_s3_and_summed_up(s3: Any):
     facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
     for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
         note_held(PLACE, allocation(BackendName.ECS, facts), "paper", ended)
@@ -193,14 +193,14 @@ def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
     assert make_bill(read_usage(PLACE, SINCE).pieces, By.DOCUMENT, SINCE, SINCE).total.leased == 200
 
 
-def test_page_times_are_looked_for_there_too(store: ResultStore):
+def test_page_times_are_also_read_from_s3(store: ResultStore):
     results = [page(number, seconds=3.0) for number in range(1, 31)]
     store.write_manifest(manifest(store), map(PageEntry.of, results))
     times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
     assert (times.measured, times.source) == ((3.0,) * 30, "measured, from 30 pages that qwen2.5vl:7b has read")
 
 
-def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
+def test_unreadable_page_times_are_assumed_with_a_note(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(objects, "default_aws", Aws())
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
@@ -208,7 +208,7 @@ def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront
 
 
 @pytest.mark.long("many writers at once: 8 s")
-def test_lines_that_many_runs_append_at_the_same_time_all_stand(s3: Any):
+def test_lines_that_many_runs_append_simultaneously_are_all_kept(s3: Any):
     place = S3Path(BUCKET, "many")
     lines = [f"{number:02}\n" for number in range(24)]
     with ThreadPoolExecutor(24) as runs:

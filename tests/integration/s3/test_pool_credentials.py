@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.prefect.bringing_up import brought_up
+from tests.integration.prefect.hearth_up import brought_up
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET, keys, make_bucket
 from tests.support.aws.front import AwsFront
@@ -25,9 +25,7 @@ SAVE = (
 
 @pytest.mark.long("starts Prefect and a worker")
 @pytest.mark.timeout(600)
-def test_runs_of_a_pool_use_the_block_that_its_template_names_and_prefect_keeps_the_secret(
-    aws: AwsFront, tmp_path: Path
-):
+def test_runs_of_a_pool_use_the_credentials_block_of_its_template(aws: AwsFront, tmp_path: Path):
     s3: Any = make_bucket(aws)
     with brought_up(tmp_path / "up", AWS_ENDPOINT_URL=aws.url) as up:
         environment = {**up.hearth.environment, "PREFECT_PROFILE": "hearth"}

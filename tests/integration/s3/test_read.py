@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.prefect.conftest import Engine, _served
+from tests.integration.prefect.conftest import Engine, serve
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.support.aws.front import AwsFront
@@ -39,7 +39,7 @@ def hearth_with_s3(hearth: Hearth, aws: AwsFront) -> Hearth:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A server that takes its time, and notes what it reads."""
-    with _served(tmp_path, "echo", 2, {"seconds": 0.15}) as engine:
+    with serve(tmp_path, "echo", 2, {"seconds": 0.15}) as engine:
         yield engine
 
 
@@ -74,7 +74,7 @@ def test_a_document_is_read_from_s3_to_s3_and_not_read_again(hearth: Hearth, s3:
     assert hearth.read(letter, "--output", RESULTS).json["read_now"] == 0
 
 
-def test_a_bucket_that_is_not_there_ends_the_command_before_the_start(hearth: Hearth, s3: Any, tmp_path: Path):
+def test_a_missing_bucket_ends_the_command_before_a_run_starts(hearth: Hearth, s3: Any, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "letter.pdf", *WORDS), "-o", "s3://no-such-bucket/x")
     assert outcome.code == 2
     assert "there is no such bucket. Create it, or choose another directory with --output" in outcome.json["error"]
@@ -93,7 +93,7 @@ def start(hearth: Hearth, engine: Engine, document: str) -> subprocess.Popen[str
 
 
 @pytest.mark.long("kills a run; test_killed_run does so on disk")
-def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engine, s3: Any, tmp_path: Path):
+def test_after_kill_9_no_stored_page_is_read_again(hearth: Hearth, engine: Engine, s3: Any, tmp_path: Path):
     novel = put(s3, pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(PAGES))))
     killed = start(hearth, engine, novel)
     until(lambda: len(pages(s3)) >= 4 or killed.poll() is not None)

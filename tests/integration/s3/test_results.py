@@ -1,4 +1,4 @@
-"""Results under s3://: the layout of a directory, what stands in it, and what is refused."""
+"""Results under s3://: the layout of a directory, what is stored in it, and which writes are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gets(aws: AwsFront) -> int:
 
 
 @pytest.mark.always
-def test_the_layout_is_that_of_a_directory(store: ResultStore, s3: Any, tmp_path: Path):
+def test_the_layout_equals_that_of_a_directory(store: ResultStore, s3: Any, tmp_path: Path):
     local = ResultStore(results_directory(tmp_path, DOCUMENT))
     local.prepare()
     results = (page(1), failed(2), blank(3))
@@ -88,7 +88,7 @@ def test_a_large_text_is_sent_in_parts(store: ResultStore, s3: Any):
     assert s3.head_object(Bucket=BUCKET, Key=f"{FOLDER}/document.md")["ETag"].endswith('-2"')
 
 
-def test_a_text_that_breaks_off_in_the_middle_leaves_the_old_one(store: ResultStore, s3: Any):
+def test_an_interrupted_upload_of_the_text_keeps_the_old_one(store: ResultStore, s3: Any):
     store.write_page(page(1, "whole"))
     store.write_document((1,))
     before = body(s3, f"{FOLDER}/document.md")
@@ -100,7 +100,7 @@ def test_a_text_that_breaks_off_in_the_middle_leaves_the_old_one(store: ResultSt
 # What stands
 
 
-def test_what_stands_is_listed_and_only_that_is_asked_for(store: ResultStore, aws: AwsFront):
+def test_only_stored_pages_are_fetched(store: ResultStore, aws: AwsFront):
     for number in (2, 7):
         store.write_page(page(number))
     plan = planned(numbers=tuple(range(1, 10)))
@@ -108,7 +108,7 @@ def test_what_stands_is_listed_and_only_that_is_asked_for(store: ResultStore, aw
     assert gets(aws) == 2
 
 
-def test_what_did_not_change_is_asked_for_once(store: ResultStore, aws: AwsFront):
+def test_unchanged_pages_are_fetched_once(store: ResultStore, aws: AwsFront):
     for number in (1, 2, 3):
         store.write_page(page(number))
     other = new_store()
@@ -118,7 +118,7 @@ def test_what_did_not_change_is_asked_for_once(store: ResultStore, aws: AwsFront
     assert gets(aws) == 5  # 3, one to write on condition, and the changed one
 
 
-def test_many_pages_are_asked_for_at_once_but_never_more_than_16(store: ResultStore, aws: AwsFront):
+def test_at_most_16_pages_are_fetched_in_parallel(store: ResultStore, aws: AwsFront):
     numbers = tuple(range(1, 41))
     for number in numbers:
         store.write_page(page(number))
@@ -140,15 +140,17 @@ def test_many_pages_are_asked_for_at_once_but_never_more_than_16(store: ResultSt
     assert 4 < most <= 16
 
 
-def test_pages_beyond_9999_are_found(store: ResultStore):
+def test_pages_over_9999_are_found(store: ResultStore):
     numbers = (1, 1000, 9999, 10_000, 10_001, 19_999)
     for number in numbers[1:]:
         store.write_page(page(number))
     assert store.missing(planned(numbers=numbers), DIGEST) == (1,)
 
 
-def test_neither_writing_nor_reading_a_manifest_holds_its_pages(moto: Moto, s3: Any, monkeypatch: pytest.MonkeyPatch):
-    """3,000 entries of 8 kB, held at once, would be 24 MB; a part that is sent or fetched has 8."""
+def test_writing_and_reading_a_manifest_does_not_hold_its_pages_in_memory(
+    moto: Moto, s3: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """3,000 entries of 8 kB would be 24 MB; a part that is sent or fetched has 8 MB."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto.url)  # the front holds what passes through it
     store = new_store()
     attempts = tuple(Attempt(temperature=0.0, seconds=1.0, detail=f"{number}" * 100) for number in range(50))
@@ -165,27 +167,27 @@ def test_neither_writing_nor_reading_a_manifest_holds_its_pages(moto: Moto, s3: 
 # Refusals
 
 
-def test_a_bucket_that_is_not_there_is_named_before_the_start(s3: Any):
+def test_a_missing_bucket_is_named_before_the_start(s3: Any):
     store = ResultStore(S3Path("no-such-bucket", "results"))
     with pytest.raises(OutputError, match=r"written to s3://no-such-bucket/results: there is no such bucket.*--output"):
         store.prepare()
 
 
 @pytest.mark.parametrize("action", ["PUT", "GET"])
-def test_a_bucket_that_may_not_be_used_is_named_before_the_start(store: ResultStore, aws: AwsFront, action: str):
+def test_a_bucket_without_permission_is_named_before_the_start(store: ResultStore, aws: AwsFront, action: str):
     aws.inject(denied(), action, times=None)
     with pytest.raises(OutputError, match=r"AWS does not permit it\. Allow s3:ListBucket.*--output"):
         store.prepare()
 
 
-def test_a_page_that_may_not_be_written_ends_the_run(store: ResultStore, aws: AwsFront):
+def test_a_page_that_cannot_be_written_ends_the_run(store: ResultStore, aws: AwsFront):
     aws.inject(denied(), "PUT", times=None)
     with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* kept"):
         store.write_page(page(1))
 
 
 @pytest.mark.parametrize("fault", [dropped(), lost_answer()], ids=lambda fault: fault.name)
-def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: AwsFront, fault: Fault):
+def test_a_write_without_a_response_is_repeated(store: ResultStore, aws: AwsFront, fault: Fault):
     aws.inject(fault, "PUT")
     store.write_page(page(1))
     assert store.page(1) == page(1)
@@ -193,6 +195,6 @@ def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: Aw
 
 @pytest.mark.always
 @pytest.mark.parametrize("uri", ["s3://", "s3://B/x", "s3:///x", "s3://a_b/x"])
-def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
+def test_a_path_without_a_bucket_is_refused_with_an_example(uri: str):
     with pytest.raises(InputError, match=r"names no S3 bucket\. Write it like s3://bucket/prefix"):
         parse_path(uri)

@@ -64,7 +64,7 @@ async def test_runs_share_the_slots_of_all_copies_and_see_the_cost_of_all_instan
     assert "15 to 25 min after its last request" in (await allocation.lease.status()).ends
 
 
-async def test_no_instance_in_time_is_reported_with_sagemaker_s_reason(
+async def test_a_missing_instance_is_reported_with_sagemakers_reason(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend], monkeypatch: pytest.MonkeyPatch
 ):
     make_endpoint(aws, served, copies=0)
@@ -78,7 +78,7 @@ async def test_no_instance_in_time_is_reported_with_sagemaker_s_reason(
         await acquiring
 
 
-async def test_another_number_of_copies_is_another_server(
+async def test_another_number_of_copies_has_another_ledger(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     growing = make_endpoint(aws, served)
@@ -92,9 +92,7 @@ async def test_another_number_of_copies_is_another_server(
         await made.release(allocation)
 
 
-async def test_an_endpoint_that_is_deleted_has_gone(
-    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
-):
+async def test_a_deleted_endpoint_is_lost(aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]):
     make_endpoint(aws, served)
     made = backend()
     allocation = await made.acquire(2, "a test")
@@ -103,13 +101,13 @@ async def test_an_endpoint_that_is_deleted_has_gone(
     assert "is gone" in (await made.release(allocation)).message
 
 
-async def test_without_a_stack_the_error_says_how_to_deploy_one(backend: Callable[..., SagemakerBackend]):
+async def test_without_a_stack_the_error_names_the_command_that_deploys_it(backend: Callable[..., SagemakerBackend]):
     with pytest.raises(CloudError, match=r"no stack hearth-sagemaker-default\. Deploy it: hearth infra up sagemaker"):
         await backend().acquire(2, "a test")
 
 
 @pytest.mark.always
-async def test_a_run_asks_the_component_of_its_own_model(
+async def test_a_run_calls_the_component_of_its_model(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     make_endpoint(aws, served)
@@ -124,7 +122,7 @@ async def test_a_run_asks_the_component_of_its_own_model(
         await backend(model=ANOTHER).acquire(2, "a test")  # whose component is not simulated
 
 
-async def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(
+async def test_a_model_that_is_not_served_is_refused_with_the_served_ones(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     make_endpoint(aws, served)
@@ -133,7 +131,7 @@ async def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does
     assert aws.called("InvokeEndpointWithResponseStream") == []
 
 
-async def test_an_endpoint_that_failed_is_not_waited_for(
+async def test_a_failed_endpoint_is_not_waited_for(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     broken = make_endpoint(aws, served, copies=0)
@@ -143,7 +141,7 @@ async def test_an_endpoint_that_failed_is_not_waited_for(
 
 
 @pytest.mark.always
-async def test_an_endpoint_is_waited_for_while_it_is_being_created(
+async def test_an_endpoint_that_is_being_created_is_waited_for(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     made = make_endpoint(aws, served)
@@ -158,7 +156,7 @@ async def test_an_endpoint_is_waited_for_while_it_is_being_created(
 
 
 @pytest.mark.parametrize("queued", [False, True], ids=["real time", "queued"])
-async def test_the_caller_s_policy_allows_every_call_of_a_run(
+async def test_the_callers_policy_allows_every_call_of_a_run(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend], queued: bool
 ):
     make_endpoint(aws, served, queued=queued)
@@ -176,7 +174,7 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpointWithResponseStream" in asked
 
 
-def test_status_shows_copies_and_what_is_paid_for(
+def test_status_shows_copies_and_their_costs(
     aws: AwsFront, served: Container, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     make_endpoint(aws, served, copies=2, queued=True)

@@ -16,6 +16,7 @@ from tasks.core.errors import (
     TransientError,
 )
 from tasks.core.interruption import Interruption
+from tasks.inference.limits import AnswerLimits
 from tasks.ollama.client import OllamaClient
 from tests.integration.sagemaker.transports import NAME, REQUEST, picture
 from tests.support.aws.buckets import keys
@@ -27,24 +28,24 @@ pytestmark = pytest.mark.long("starts an endpoint for each test: up to 5 s")
 
 
 class TestQueued:
-    async def test_nothing_is_left_in_the_bucket(self, queued: Callable[..., OllamaClient], s3: Any):
+    async def test_no_object_is_left_in_the_bucket(self, queued: Callable[..., OllamaClient], s3: Any):
         async with queued() as carried:
             await asyncio.gather(*(carried.generate(REQUEST, "read", (picture(side),)) for side in (3, 4, 5)))
         assert keys(s3) == set()
 
-    async def test_the_queue_forgets_a_request_when_its_run_does(
+    async def test_a_request_expires_in_the_queue_with_the_runs_timeout(
         self, queued: Callable[..., OllamaClient], endpoint: Endpoint, s3: Any
     ):
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
             with pytest.raises(NoResponseError):
-                await carried.generate(REQUEST, "read", (picture(),), seconds=3)
+                await carried.generate(REQUEST, "read", (picture(),), limits=AnswerLimits.within(3))
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
         assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "3")
         assert keys(s3) == set()
 
-    async def test_a_cancelled_page_takes_its_request_back(
+    async def test_a_cancelled_page_withdraws_its_request(
         self, queued: Callable[..., OllamaClient], endpoint: Endpoint, s3: Any
     ):
         endpoint.copies = 0
@@ -68,7 +69,7 @@ class TestQueued:
             assert await version
         assert len(endpoint.queued) == 1
 
-    async def test_what_the_endpoint_reports_as_failed_may_be_sent_again(
+    async def test_a_request_that_the_endpoint_failed_may_be_repeated(
         self, queued: Callable[..., OllamaClient], endpoint: Endpoint, s3: Any
     ):
         endpoint.seconds = 0.05
@@ -77,7 +78,7 @@ class TestQueued:
                 await carried.generate(REQUEST, "read", (picture(),))
         assert keys(s3) == set()
 
-    async def test_a_bucket_that_is_not_there_ends_the_run(self, endpoint: Endpoint, interruption: Interruption):
+    async def test_a_missing_bucket_ends_the_run(self, endpoint: Endpoint, interruption: Interruption):
         way = QueuedTransport(Aws(REGION), NAME, "no-such-bucket", interruption=interruption)
         async with OllamaClient(f"sagemaker://{NAME}", timeout=PATIENCE, transport=way) as carried:
             with pytest.raises(CloudError, match="bucket"):

@@ -60,7 +60,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         pytest.param(True, id="queued", marks=pytest.mark.long("the same by a queue: 11 s")),
     ],
 )
-def test_a_pdf_is_read_through_all_of_it(
+def test_a_pdf_is_read_through_the_endpoint(
     hearth_there: Hearth, aws: AwsFront, reader: Container, tmp_path: Path, queued: bool
 ):
     make_endpoint(aws, reader, queued=queued)
@@ -76,7 +76,7 @@ def test_a_pdf_is_read_through_all_of_it(
 
 
 @pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
-def test_an_endpoint_that_sleeps_is_woken_by_the_first_request(
+def test_an_endpoint_without_instances_is_started_by_the_first_request(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
     endpoint = make_endpoint(aws, echo, copies=0)
@@ -94,9 +94,7 @@ def _out_of_memory() -> Fault:
 
 
 @pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
-def test_passing_refusals_in_the_middle_cost_no_page(
-    hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
-):
+def test_transient_refusals_lose_no_page(hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path):
     make_endpoint(aws, echo)
     for skip, fault in (
         (20, error("ThrottlingException", "Rate exceeded", 429)),
@@ -112,7 +110,7 @@ def test_passing_refusals_in_the_middle_cost_no_page(
 
 
 @pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
-def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
+def test_an_endpoint_deleted_during_a_run_ends_it_and_stored_pages_are_kept(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
     make_endpoint(aws, echo)
@@ -128,7 +126,7 @@ def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
 
 
 @pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
-def test_a_run_uses_copies_that_come_while_it_reads(
+def test_a_run_uses_copies_that_are_added_meanwhile(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
     endpoint: Endpoint = make_endpoint(aws, echo)

@@ -41,7 +41,7 @@ class TestRealTime:
         ],
         ids=lambda fault: fault.name,
     )
-    async def test_what_passes_is_a_passing_error(
+    async def test_transient_refusals_are_transient_errors(
         self, real_time: Callable[..., OllamaClient], aws: AwsFront, fault: Any
     ):
         aws.inject(fault, "InvokeEndpoint*")
@@ -61,7 +61,7 @@ class TestRealTime:
         assert refusal.value.final
         assert len(aws.called("InvokeEndpointWithResponseStream")) == sent
 
-    async def test_a_limit_that_sagemaker_lowers_is_the_pages_error_too(
+    async def test_a_page_over_a_lowered_limit_of_sagemaker_fails(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
     ):
         endpoint.most_bytes = 5_000
@@ -69,7 +69,7 @@ class TestRealTime:
             with pytest.raises(PageError, match="content length exceeded"):
                 await carried.generate(REQUEST, "read", (b"\0" * 10_000,))
 
-    async def test_a_page_that_takes_longer_than_sagemaker_waits_may_be_retried_and_the_remedy_is_shown(
+    async def test_a_page_over_sagemakers_time_limit_may_be_retried_and_the_remedy_is_shown(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
     ):
         endpoint.stream_seconds = 0.15
@@ -77,7 +77,7 @@ class TestRealTime:
             with pytest.raises(TransientError, match="need an asynchronous endpoint"):
                 await carried.generate(REQUEST, "read", (picture(),))
 
-    async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
+    async def test_a_streamed_page_may_take_longer_than_the_limit_of_a_silent_container(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint, served: Container
     ):
         endpoint.seconds = 2  # far more than from one blank to the next
@@ -89,9 +89,7 @@ class TestRealTime:
             served.let_go()
             assert await answering
 
-    async def test_blanks_do_not_keep_a_call_waiting_for_longer_than_it_may(
-        self, real_time: Callable[..., OllamaClient]
-    ):
+    async def test_blanks_do_not_extend_the_time_limit_of_a_call(self, real_time: Callable[..., OllamaClient]):
         async with real_time(timeout=0.15) as carried:
             with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),))
@@ -106,7 +104,7 @@ class TestRealTime:
         ],
         ids=["no stream", "a wrong CRC", "blanks alone", "nothing"],
     )
-    async def test_a_stream_that_makes_no_sense_may_be_asked_for_again(
+    async def test_a_damaged_stream_may_be_requested_again(
         self, real_time: Callable[..., OllamaClient], aws: AwsFront, garbled: bytes, told: str
     ):
         async with real_time() as carried:
@@ -115,16 +113,14 @@ class TestRealTime:
             with pytest.raises(TransientError, match=told):
                 await carried.version()
 
-    async def test_a_copy_is_waited_for_where_there_is_none(
-        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
-    ):
+    async def test_a_run_without_a_copy_waits_for_one(self, real_time: Callable[..., OllamaClient], endpoint: Endpoint):
         endpoint.copies = 0
         async with real_time() as carried:
             with pytest.raises(TransientError, match="no capacity"):
                 await carried.version()
         assert endpoint.refused == 1  # which sets off AWS's scaling out
 
-    async def test_the_signature_is_one_that_aws_computes_too(
+    async def test_requests_are_signed_as_aws_requires(
         self, real_time: Callable[..., OllamaClient], monkeypatch: pytest.MonkeyPatch
     ):
         async with real_time() as carried:

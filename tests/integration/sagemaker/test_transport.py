@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long("both transports for each call: 12 s in all; test_
 
 
 class TestEither:
-    async def test_every_call_of_the_warm_up_and_a_page_are_answered_as_by_the_server_itself(
+    async def test_warm_up_and_page_get_the_same_answers_as_from_the_server_itself(
         self, client: Callable[..., OllamaClient], served: Container
     ):
         async with client() as carried, OllamaClient(served.ollama) as direct:
@@ -42,7 +42,9 @@ class TestEither:
             assert answer.response == (await direct.generate(REQUEST, "read", (picture(),))).response
             assert answer.timing.total > 0
 
-    async def test_ollamas_own_errors_mean_what_they_mean_without_sagemaker(self, client: Callable[..., OllamaClient]):
+    async def test_errors_of_ollama_have_the_same_meaning_as_without_sagemaker(
+        self, client: Callable[..., OllamaClient]
+    ):
         async with client() as carried:
             with pytest.raises(ModelError, match="not found"):
                 await carried.generate(GenerateRequest("no-such-model", 8192, 99, 600), "read", (picture(),))
@@ -64,7 +66,7 @@ class TestEither:
                 await carried.version()
         assert interruption.gone
 
-    async def test_a_missing_permission_is_reported_as_such(self, client: Callable[..., OllamaClient], aws: AwsFront):
+    async def test_a_missing_permission_is_reported(self, client: Callable[..., OllamaClient], aws: AwsFront):
         aws.inject(denied(), "InvokeEndpoint*", times=None)
         async with client() as carried:
             with pytest.raises(CloudError, match="AWS does not permit InvokeEndpoint"):
@@ -89,7 +91,7 @@ WORDS = st.sampled_from(["", "ValidationError", "X not found.", "a#Throttling:b"
         ).map(lambda told: httpx.Response(400, json=told).content),
     ),
 )
-def test_whatever_sagemaker_says_it_is_an_answer_or_an_error_of_ours(status: int, body: bytes):
+def test_every_response_of_sagemaker_is_an_answer_or_an_error_of_hearth(status: int, body: bytes):
     try:
         answer = error_of(httpx.Response(status, content=body), Interruption())
     except HearthError:

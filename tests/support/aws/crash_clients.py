@@ -3,4 +3,4 @@
 from tasks.aws import client as aws
 
 for service in ("cloudformation", "dynamodb", "ec2", "ssm"):
-    aws._session(None).client(service, region_name="us-east-1")
+    aws.shared_session(None).client(service, region_name="us-east-1")

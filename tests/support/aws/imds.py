@@ -40,7 +40,7 @@ class Metadata:
     ) -> None:
         self.broken = False
         self.asked: list[str] = []
-        self._power_off = power_off
+        self.power_off = power_off
         self._texts = {
             **facts,
             "placement/region": REGION,
@@ -70,7 +70,7 @@ class Metadata:
         self._thread.join()
         self._server.server_close()
 
-    def _get(self, path: str, token: str | None) -> tuple[int, str]:
+    def get(self, path: str, token: str | None) -> tuple[int, str]:
         self.asked.append(path)
         if self.broken:
             return 500, ""
@@ -79,7 +79,7 @@ class Metadata:
         text = self._texts.get(path.removeprefix("/latest/meta-data/"))
         return (200, text) if text is not None else (404, "")
 
-    def _put(self, path: str, lifetime: str | None) -> tuple[int, str]:
+    def put(self, path: str, lifetime: str | None) -> tuple[int, str]:
         if self.broken:
             return 500, ""
         return (200, TOKEN) if path == "/latest/api/token" and lifetime else (400, "")
@@ -89,14 +89,14 @@ class Metadata:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._say(*metadata._get(self.path, self.headers.get("X-aws-ec2-metadata-token")))
+                self._say(*metadata.get(self.path, self.headers.get("X-aws-ec2-metadata-token")))
 
             def do_PUT(self) -> None:
-                self._say(*metadata._put(self.path, self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")))
+                self._say(*metadata.put(self.path, self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")))
 
             def do_POST(self) -> None:
                 self._say(200, "")
-                metadata._power_off()
+                metadata.power_off()
 
             def _say(self, status: int, text: str) -> None:
                 self.send_response(status)

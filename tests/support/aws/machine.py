@@ -17,7 +17,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from tasks.serving.parallelism import _LINES
+from tasks.serving.parallelism import PROBE_LINES
 from tasks.serving.probe_image import probe_image
 from tests.support.aws.direct import Seen
 from tests.support.aws.imds import Metadata
@@ -42,7 +42,7 @@ WATCHDOG = {
 @cache
 def _probes() -> frozenset[str]:
     """The digests of the images with which the warm-up measures."""
-    return frozenset(sha256(probe_image(lines)).hexdigest() for lines in _LINES)
+    return frozenset(sha256(probe_image(lines)).hexdigest() for lines in PROBE_LINES)
 
 
 class Machine:
@@ -70,7 +70,7 @@ class Machine:
         self.proxy: subprocess.Popen[bytes] | None = None
         self.watchdog: subprocess.Popen[bytes] | None = None
         self._port = port
-        self._directory = directory / seen.id
+        self.directory = directory / seen.id
         self._aws_url = aws_url
         self._since = 0
         facts = {
@@ -81,7 +81,7 @@ class Machine:
             "placement/availability-zone": seen.zone,
         }
         self.metadata = Metadata(facts, lambda: power_off(self))
-        self._directory.mkdir(parents=True)
+        self.directory.mkdir(parents=True)
 
     @property
     def url(self) -> str:
@@ -95,7 +95,7 @@ class Machine:
     @property
     def read(self) -> Counter[str]:
         """How often each page's image was read, by its digest, if its engine notes it; those of the warm-up aside."""
-        log = self._directory / "images.log"
+        log = self.directory / "images.log"
         lines = log.read_text().split() if log.exists() else []
         return Counter(line for line in lines if line not in _probes())
 
@@ -116,7 +116,7 @@ class Machine:
         """Start the watchdog, its clocks included, with some of the plan's settings changed."""
         if self.watchdog is not None:
             end(self.watchdog)
-        state = self._directory / "state"
+        state = self.directory / "state"
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir()
         self.watchdog = leashed(
@@ -132,7 +132,7 @@ class Machine:
             "HEARTH_IMDS_URL": self.metadata.url,
             "HEARTH_EC2_URL": self._aws_url,
             "HEARTH_LOGS_URL": self._aws_url,
-            "HEARTH_STATE_DIRECTORY": str(self._directory / "state"),
+            "HEARTH_STATE_DIRECTORY": str(self.directory / "state"),
             "HEARTH_POWEROFF": shlex.join([sys.executable, "-S", "-E", str(POWER_OFF), self.metadata.url]),
         }
 
@@ -149,16 +149,16 @@ class Machine:
             log=self._log,
             environment={
                 "ENGINE_SECONDS": str(self.plan.engine_s),
-                "ENGINE_LOG": str(self._directory / "images.log"),
-                "HEARTH_EMBEDDED_MODELS": str(self._directory / "models"),
+                "ENGINE_LOG": str(self.directory / "images.log"),
+                "HEARTH_EMBEDDED_MODELS": str(self.directory / "models"),
             },
         )
 
     def guard(self, certificate: str, key: str, token: str) -> None:
         """Open TOKEN_PORT: TLS and a token before Ollama."""
         for name, text in {"certificate.pem": certificate, "key.pem": key, "token": token}.items():
-            (self._directory / name).write_text(text)
-        where = (self.address, TOKEN_PORT, self.url, self._directory)
+            (self.directory / name).write_text(text)
+        where = (self.address, TOKEN_PORT, self.url, self.directory)
         self.proxy = leashed("tests.support.aws.token_proxy", *where, log=self._log)
 
     def crash(self) -> None:
@@ -195,7 +195,7 @@ class Machine:
 
     @property
     def _log(self) -> Path:
-        return self._directory / "console.log"
+        return self.directory / "console.log"
 
     def __repr__(self) -> str:
         return f"<Machine {self.id} {self.address} {'on' if self.up else 'off'} {time.monotonic():.1f}>"

@@ -10,7 +10,11 @@ from tasks.results.page import Attempt, PageResult, PageStatus
 
 
 def result(
-    status: PageStatus = PageStatus.READ, *reasons: FailureReason | None, page: int = 1, seconds: float = 2.0
+    status: PageStatus = PageStatus.READ,
+    *reasons: FailureReason | None,
+    page: int = 1,
+    seconds: float = 2.0,
+    first_seconds: float | None = None,
 ) -> PageResult:
     """A page, with what became of each request about it."""
     return PageResult(
@@ -21,6 +25,7 @@ def result(
         model="m",
         digest="d",
         seconds=seconds,
+        first_seconds=first_seconds,
         tokens_in=300,
         tokens_out=20,
         timing=Timing(total=2.0, prompt_eval=0.5, eval=1.0),

@@ -38,6 +38,7 @@ class Say:
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
+_ABSENT = Say(b"404 page not found", 404, headers={"Content-Type": "text/plain"})
 Answer = Say | Callable[[Body], Awaitable[Say]]
 
 
@@ -109,6 +110,7 @@ class ScriptedOllama:
         url: its address.
         calls: the path and the JSON of each request, in the order of arrival.
         headers: of each request.
+        elsewhere: the answer to a path that is not scripted.
     """
 
     def __init__(self) -> None:
@@ -119,6 +121,7 @@ class ScriptedOllama:
         """Forget all calls, and answer like an idle Ollama again."""
         self.calls: list[tuple[str, Body]] = []
         self.headers: list[Headers] = []
+        self.elsewhere = _ABSENT
         self._script: dict[str, list[Answer]] = {path: [says(**fields)] for path, fields in AT_REST.items()}
         self._script |= {
             "/api/pull": [lines({"status": "success"})],
@@ -141,7 +144,7 @@ class ScriptedOllama:
         path = scope["path"]
         self.calls.append((path, body))
         self.headers.append(request.headers)
-        script = self._script[path]
+        script = self._script.get(path, [self.elsewhere])
         answer = script.pop(0) if len(script) > 1 else script[0]
         say = answer if isinstance(answer, Say) else await answer(body)
         await asyncio.sleep(say.after)

@@ -1,4 +1,4 @@
-"""The flows as their deployments have them: found by dotted names, pickled, given JSON parameters."""
+"""The flows of the deployments: found by dotted names, pickled, and called with JSON parameters."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from tests.support.commands import ROOT
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
-def test_every_dotted_entrypoint_loads_in_a_process_that_knows_nothing_else(tmp_path: Path):
+def test_every_dotted_entrypoint_loads_in_a_new_process(tmp_path: Path):
     entrypoints = sorted({each["entrypoint"] for each in DEPLOYMENTS})
     code = (
         "import json, sys\n"
@@ -50,7 +50,7 @@ def test_a_backend_is_chosen_from_a_list():
 
 
 @pytest.mark.long("an interpreter that imports Prefect: 8 s")
-def test_a_pickled_flow_knows_its_parameters(tmp_path: Path):
+def test_a_pickled_flow_keeps_its_parameters(tmp_path: Path):
     pickled = tmp_path / "flow.pickle"
     pickled.write_bytes(cloudpickle.dumps(process_document))
     code = (

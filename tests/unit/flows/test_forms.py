@@ -1,4 +1,4 @@
-"""The forms of the deployments, by the schema that Prefect makes of their parameters and validates them with."""
+"""The forms of the deployments: the schema that Prefect creates from their parameters, and validates them with."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def _refused(flow: Any, **fields: Any) -> list[str]:
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_the_usual_fields_come_first(flow: Any, first: list[str]):
+def test_common_fields_come_first(flow: Any, first: list[str]):
     assert list(_fields(flow))[: len(first)] == first
 
 
@@ -63,20 +63,20 @@ def test_each_field_has_a_title_and_a_description_that_begins_a_sentence(flow: A
 
 
 @pytest.mark.parametrize("flow", FORMS, ids=lambda flow: flow.name)
-def test_each_field_that_may_be_left_empty_tells_what_that_means(flow: Any):
+def test_each_optional_field_explains_what_empty_means(flow: Any):
     for name, field in _fields(flow).items():
         if "default" not in field and name not in {"document", "password_block", "password_env", "output_block"}:
             assert "if empty" in field["description"] or name == "pages", name
 
 
-def test_the_defaults_that_are_told_are_those_of_the_settings():
+def test_the_described_defaults_are_those_of_the_settings():
     fields, settings = _fields(process_document), ReadSettings()
     for name in ("attempts", "longest_side", "num_ctx", "num_predict"):
         told = f"HEARTH_READ__{name.upper()}, or {getattr(settings, name)}, if empty."
         assert fields[name]["description"].endswith(told), name
 
 
-def test_units_are_told():
+def test_units_are_described():
     units = {"longest_side": "pixels", "num_ctx": "tokens", "num_predict": "tokens", "max_usd": "USD"}
     for flow in (process_document, process_batch):
         for name, unit in units.items():
@@ -84,7 +84,7 @@ def test_units_are_told():
 
 
 @pytest.mark.parametrize("flow", [process_document, process_batch], ids=lambda flow: flow.name)
-def test_what_is_one_of_a_few_is_chosen(flow: Any):
+def test_a_field_with_few_values_is_a_list(flow: Any):
     fields = _fields(flow)
     assert fields["backend"]["enum"] == ["auto", "ec2", "ecs", "embedded", "ollama", "sagemaker", "url"]
     assert (fields["fallback"]["enum"], fields["fallback"]["default"]) == (["none", "partial"], "none")
@@ -97,7 +97,7 @@ def test_a_batch_has_every_option_of_a_document():
         assert {**document[name], "position": 0} == {**batch[name], "position": 0}
 
 
-def test_a_batch_hands_every_option_on_but_what_holds_for_it_as_a_whole():
+def test_a_batch_passes_every_option_to_its_documents_but_its_own():
     given = {
         **{"pages": "1", "backend": "embedded", "model": "m", "prompt": "p", "force": True, "strict": True},
         **{"fallback": "partial", "slots": 2, "attempts": 3, "longest_side": 99, "num_ctx": 512, "num_predict": 9},
@@ -114,14 +114,14 @@ def test_a_batch_hands_every_option_on_but_what_holds_for_it_as_a_whole():
     [(process_batch, {"part": "1", "max_minutes": 30}), (plan_costs, {"deadline_seconds": 60})],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_internal_fields_are_not_shown_and_are_taken_all_the_same(flow: Any, internal: dict[str, Any]):
+def test_internal_fields_are_hidden_but_accepted(flow: Any, internal: dict[str, Any]):
     assert not internal.keys() & _fields(flow).keys()
     assert _refused(flow, **internal) == []
     assert FORMS[flow].model_validate(internal).model_dump(exclude_defaults=True) == internal
 
 
 @pytest.mark.parametrize("flow", FORMS, ids=lambda flow: flow.name)
-def test_a_misspelt_field_is_refused_before_there_is_a_run(flow: Any):
+def test_a_misspelt_field_is_refused_before_a_run_is_created(flow: Any):
     required = {"document": "a.pdf"} if flow is process_document else {}
     assert _refused(flow, **required, outptu="x")
 
@@ -142,7 +142,7 @@ OF_BEFORE = [
 
 
 @pytest.mark.parametrize(("flow", "fields"), OF_BEFORE)
-def test_parameters_of_earlier_schedules_are_taken(flow: Any, fields: dict[str, Any]):
+def test_parameters_of_earlier_schedules_are_accepted(flow: Any, fields: dict[str, Any]):
     assert _refused(flow, **fields) == []
     FORMS[flow].model_validate(fields)
 
@@ -166,14 +166,14 @@ def test_a_deadline_of_a_day_is_written_as_a_clock_shows_it():
     assert _refused(process_batch, finish_by="six") != []
 
 
-def test_of_two_deadlines_the_first_counts():
+def test_the_earlier_of_two_deadlines_counts():
     assert Batch(max_minutes=30, finish_within="2h").minutes == 30
     assert Batch(finish_within="90 min").minutes == 90
     assert Batch().minutes is None
     assert PlanRequest(deadline="2h", deadline_seconds=60).seconds == 60
 
 
-def test_requests_that_do_without_what_is_new_are_the_same_requests_as_before():
-    """Their runs are found by this key: it was made by the version before."""
+def test_requests_without_new_options_have_the_same_key_as_before():
+    """An earlier version created this key, by which existing runs are found."""
     job = Job(document="/a.pdf", pages="1-3", slots=2)
     assert request_key(job, "its sha256") == "426413f5348a3e7864b551240cad8b35a3adde6bb68999fb84ef483364b02bbd"

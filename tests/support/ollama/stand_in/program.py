@@ -77,8 +77,13 @@ def ollama_program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The stand-in, with its models made; the test is skipped where there is no llama-server."""
     if not LLAMA_SERVER.path:
         pytest.skip(LLAMA_SERVER.missing)
+    return installed(tmp_path_factory.mktemp("ollama"))
+
+
+def installed(into: Path) -> Program:
+    """Return the stand-in, written into a directory, with its models made."""
     directory()
-    program = tmp_path_factory.mktemp("ollama") / "ollama"
+    program = into / "ollama"
     program.write_text(SCRIPT.format(root=ROOT, python=sys.executable))
     program.chmod(0o755)
-    return Program(program.parent)
+    return Program(into)

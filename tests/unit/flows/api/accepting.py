@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from fastapi import FastAPI
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled, State
 
@@ -85,14 +86,20 @@ class Prefect:
 
 
 @asynccontextmanager
+async def backend(kept: ApiSettings, prefect: Prefect, **limits: int) -> AsyncIterator[FastAPI]:
+    """A backend over a stand-in for Prefect."""
+    app = create_app(Settings(**limits), kept)
+    async with Service.run(Settings(), kept, prefect) as app.state.service:
+        yield app
+
+
+@asynccontextmanager
 async def serving(kept: ApiSettings, prefect: Prefect, **limits: int) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a backend over a stand-in for Prefect."""
-    app = create_app(Settings(**limits), kept)
-    async with AsyncExitStack() as stack:
-        app.state.service = await stack.enter_async_context(Service.run(Settings(), kept, prefect))
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
-        client.headers["Content-Type"] = "application/pdf"
-        yield await stack.enter_async_context(client)
+    async with backend(kept, prefect, **limits) as app:
+        transport, kind = httpx.ASGITransport(app), {"Content-Type": "application/pdf"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=kind) as client:
+            yield client
 
 
 async def accepted(client: httpx.AsyncClient, pdf: bytes, **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Documents are accepted at once, each request once."""
+"""Documents are accepted at once, and each request once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.api.uploads import Upload
 from tasks.core.jobs import Document, Job
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
-from tests.unit.flows.api.accepting import Prefect, accepted, serving, submitted, viewed
+from tests.unit.flows.api.accepting import Prefect, accepted, backend, serving, submitted, viewed
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -40,7 +40,7 @@ async def _nothing_waits(kept: ApiSettings) -> bool:
 
 
 @pytest.mark.parametrize("always", [0, DOWN], ids=["silent", "busy"])
-async def test_a_document_is_accepted_while_prefect_is_out_of_order(kept: ApiSettings, pdf: bytes, always: int):
+async def test_a_document_is_accepted_while_prefect_fails(kept: ApiSettings, pdf: bytes, always: int):
     prefect = Prefect(always=always)
     async with serving(kept, prefect) as client:
         request = await accepted(client, pdf)
@@ -51,7 +51,7 @@ async def test_a_document_is_accepted_while_prefect_is_out_of_order(kept: ApiSet
         assert UUID((await submitted(client, request))["run"])
 
 
-async def test_why_a_document_waits_is_told(kept: ApiSettings, pdf: bytes):
+async def test_the_reason_why_a_document_waits_is_shown(kept: ApiSettings, pdf: bytes):
     prefect = Prefect()
     prefect.deployed = False
     async with serving(kept, prefect) as client:
@@ -65,7 +65,7 @@ async def test_why_a_document_waits_is_told(kept: ApiSettings, pdf: bytes):
         await submitted(client, request)
 
 
-async def test_what_was_accepted_outlives_the_backend(kept: ApiSettings, pdf: bytes):
+async def test_accepted_requests_survive_a_restart_of_the_backend(kept: ApiSettings, pdf: bytes):
     async with serving(kept, Prefect(always=DOWN)) as client:
         request = await accepted(client, pdf, pages="1")
     async with serving(kept, Prefect()) as client:
@@ -74,9 +74,7 @@ async def test_what_was_accepted_outlives_the_backend(kept: ApiSettings, pdf: by
         await until_async(lambda: _nothing_waits(kept))
 
 
-async def test_thirty_callers_at_once_are_all_answered_and_make_thirty_runs(
-    kept: ApiSettings, tmp_path: Path, opened_once: None
-):
+async def test_thirty_simultaneous_requests_create_thirty_runs(kept: ApiSettings, tmp_path: Path, opened_once: None):
     documents = [pdfs.written(tmp_path / f"{n}.pdf", f"Document {n}.").read_bytes() for n in range(30)]
     prefect = Prefect(*[DOWN, 0, 429, 408] * 5)
     prefect.silent.set()
@@ -86,7 +84,7 @@ async def test_thirty_callers_at_once_are_all_answered_and_make_thirty_runs(
     assert (len(set(requests)), len(runs), len(prefect.runs)) == (30, 30, 30)
 
 
-async def test_the_same_request_made_often_at_once_is_one(kept: ApiSettings, pdf: bytes, opened_once: None):
+async def test_simultaneous_equal_requests_are_one(kept: ApiSettings, pdf: bytes, opened_once: None):
     prefect = Prefect(*[DOWN] * 20)
     async with serving(kept, prefect) as client:
         first = await asyncio.gather(*(accepted(client, pdf) for _ in range(10)))
@@ -95,7 +93,7 @@ async def test_the_same_request_made_often_at_once_is_one(kept: ApiSettings, pdf
     assert len(prefect.runs) == 1
 
 
-async def test_a_request_that_failed_is_followed_by_another_and_a_complete_one_is_not(kept: ApiSettings, pdf: bytes):
+async def test_an_equal_request_is_a_new_one_only_if_the_earlier_one_failed(kept: ApiSettings, pdf: bytes):
     prefect = Prefect()
     async with serving(kept, prefect) as client:
         first = await accepted(client, pdf)
@@ -119,7 +117,7 @@ async def test_a_request_that_failed_is_followed_by_another_and_a_complete_one_i
         (lambda pdf: pdf, {"webhook": "https://8.8.8.8:99999/"}),
     ],
 )
-async def test_a_request_that_is_refused_makes_no_run_and_leaves_nothing(
+async def test_a_refused_request_creates_no_run_and_leaves_no_files(
     kept: ApiSettings, pdf: bytes, make, options: dict[str, str]
 ):
     prefect = Prefect()
@@ -131,7 +129,7 @@ async def test_a_request_that_is_refused_makes_no_run_and_leaves_nothing(
     assert len(list((kept.directory / "documents").iterdir())) == 1
 
 
-async def test_a_request_without_a_budget_gets_one_and_is_still_the_same_request(kept: ApiSettings, pdf: bytes):
+async def test_a_request_without_a_budget_gets_one_that_is_not_recorded(kept: ApiSettings, pdf: bytes):
     prefect = Prefect()
     async with serving(kept, prefect) as client:
         request = await accepted(client, pdf)
@@ -141,7 +139,9 @@ async def test_a_request_without_a_budget_gets_one_and_is_still_the_same_request
     assert "max_usd" not in (kept.directory / "runs" / f"{request}.json").read_text()
 
 
-async def test_for_a_client_that_left_nothing_is_kept(kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_is_kept_for_a_client_that_has_left(
+    kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
+):
     opening, left = asyncio.Event(), asyncio.Event()
 
     async def inspect(*_: object) -> None:
@@ -165,8 +165,8 @@ async def test_for_a_client_that_left_nothing_is_kept(kept: ApiSettings, pdf: by
         **{"http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
         "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/pdf")],
     }
-    async with serving(kept, Prefect()) as client:
-        posted = asyncio.create_task(client._transport.app(scope, receive, send))
+    async with backend(kept, Prefect()) as app:
+        posted = asyncio.create_task(app(scope, receive, send))
         await opening.wait()
         left.set()
         await asyncio.wait_for(posted, PATIENCE)
@@ -174,7 +174,7 @@ async def test_for_a_client_that_left_nothing_is_kept(kept: ApiSettings, pdf: by
     assert list((kept.directory / "queue").glob("*.json")) == []
 
 
-async def test_others_are_answered_while_many_documents_are_being_opened(
+async def test_other_requests_are_answered_while_many_documents_are_opened(
     kept: ApiSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     let_go = threading.Event()

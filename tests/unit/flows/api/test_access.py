@@ -1,4 +1,4 @@
-"""What is refused before any route sees it."""
+"""Requests that are refused before a route handles them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ PROXIES = [
 
 
 @pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
-async def test_without_a_token_what_comes_through_a_proxy_is_refused(headers: dict[str, str]):
+async def test_without_a_token_requests_through_a_proxy_are_refused(headers: dict[str, str]):
     response = await _answer(has_token=False, **headers)
     assert (response.status_code, "through a proxy" in response.json()["detail"]) == (403, True)
 
 
-async def test_without_a_token_a_proxy_that_adds_no_header_is_known_by_its_version_of_http():
+async def test_without_a_token_a_proxy_without_headers_is_recognized_by_http_1_0():
     assert (await _answer(has_token=False, version="1.0")).status_code == 403
 
 
 @pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
-async def test_with_a_token_proxies_are_welcome(headers: dict[str, str]):
+async def test_with_a_token_proxies_are_allowed(headers: dict[str, str]):
     assert (await _answer(has_token=True, version="1.0", **headers)).text == "served"
 
 
@@ -61,7 +61,7 @@ async def test_a_plain_request_on_this_machine_needs_no_token():
     assert (await _answer(has_token=False)).text == "served"
 
 
-async def test_an_endless_address_is_refused():
+async def test_a_url_that_is_too_long_is_refused():
     response = await _answer(has_token=True, path=f"/documents?pages={'1,' * 20_000}")
     assert (response.status_code, response.json()["detail"]) == (
         414,
@@ -69,5 +69,5 @@ async def test_an_endless_address_is_refused():
     )
 
 
-async def test_endless_headers_are_refused():
+async def test_headers_that_are_too_long_are_refused():
     assert (await _answer(has_token=True, Last_Event_ID="1," * 40_000)).status_code == 431

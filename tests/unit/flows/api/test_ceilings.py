@@ -1,4 +1,4 @@
-"""What a request may ask for."""
+"""Limits of what a request may contain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _checked(job: dict[str, Any], *, settings: Settings | None = None, **api: An
         ({"prompt": "a" * 8001}, "The prompt has 8001 characters; the limit is 8000 .API_MAX_PROMPT.. Shorten it."),
     ],
 )
-def test_what_is_over_a_ceiling_is_refused_with_its_setting(job: dict[str, Any], told: str):
+def test_a_value_over_a_limit_is_refused_with_the_name_of_its_setting(job: dict[str, Any], told: str):
     with pytest.raises(InputError, match=told):
         _checked(job)
 
@@ -47,7 +47,7 @@ def test_what_is_over_a_ceiling_is_refused_with_its_setting(job: dict[str, Any],
         *({"model": "registry.ollama.ai/library/Qwen2.5VL:7b"}, {"num_ctx": 32_768}, {"max_usd": 10}),
     ],
 )
-def test_what_is_below_the_ceilings_is_allowed(job: dict[str, Any]):
+def test_values_below_the_limits_are_allowed(job: dict[str, Any]):
     _checked(job)
 
 
@@ -61,21 +61,21 @@ def test_what_is_below_the_ceilings_is_allowed(job: dict[str, Any]):
         ({"num_ctx": 65_536}, {"max_num_ctx": 65_536}),
     ],
 )
-def test_settings_allow_more(job: dict[str, Any], api: dict[str, Any]):
+def test_settings_raise_the_limits(job: dict[str, Any], api: dict[str, Any]):
     _checked(job, **api)
 
 
-def test_a_pattern_of_models_allows_no_others_space():
+def test_a_pattern_of_models_allows_no_other_namespace():
     with pytest.raises(InputError):
         _checked({"model": "evil.example/library/gemma3:27b"}, models=["gemma3:*"])
 
 
-def test_what_the_workers_own_settings_say_may_be_asked_for():
+def test_the_values_of_the_workers_settings_are_always_allowed():
     settings = Settings(backend=BackendName.EC2, model="llama3.1:405b", slots=64)
     _checked({"backend": "ec2", "model": "llama3.1:405b", "slots": 64}, settings=settings)
 
 
-def test_with_a_model_of_ones_own_the_backends_default_is_no_longer_allowed():
+def test_if_a_model_is_configured_the_backends_default_is_not_allowed():
     with pytest.raises(InputError, match="API_MODELS"):
         _checked({"model": "qwen2.5vl:7b"}, settings=Settings(model="gemma3:4b"))
 
@@ -87,14 +87,14 @@ def test_a_request_for_too_many_pages_is_refused():
         ceilings.check_pages(4)
 
 
-def test_a_request_that_names_no_budget_has_the_ceiling_for_one():
+def test_a_request_without_a_budget_gets_the_largest_one():
     ceilings = Ceilings(Settings(), ApiSettings(max_usd=2))
     assert ceilings.with_budget(Job(document="")).max_usd == 2
     assert ceilings.with_budget(Job(document="", max_usd=0.5)).max_usd == 0.5
 
 
 @pytest.mark.parametrize("name", ["MAX_NUM_CTX", "UPLOADS", "DISK_GB", "CONNECTIONS", "BACKENDS"])
-def test_a_ceiling_that_makes_no_sense_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
+def test_an_invalid_limit_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
     from flows.api.settings import load_api_settings
 
     monkeypatch.setenv(f"API_{name}", '["moon"]' if name == "BACKENDS" else "-1")

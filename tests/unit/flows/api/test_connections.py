@@ -1,4 +1,4 @@
-"""Connections with limits, over real sockets."""
+"""Limits of connections, over real sockets."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ async def serving() -> AsyncIterator[Serving]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "], ids=["silent", "half a head"])
-async def test_a_connection_that_makes_no_request_is_closed(serving: Serving, sent: bytes):
+async def test_a_connection_without_a_request_is_closed(serving: Serving, sent: bytes):
     served, _ = await serving(head_seconds=0.1)
     said = await served.said(sent)
     assert said.startswith(b"HTTP/1.1 408 ") == bool(sent)
 
 
-async def test_a_head_that_drips_is_not_waited_for(serving: Serving):
+async def test_a_head_that_arrives_too_slowly_is_refused(serving: Serving):
     served, _ = await serving(head_seconds=0.2)
     reader, writer = await served.open(b"GET / HTTP/1.1\r\n")
     closed = asyncio.create_task(_all_of(reader))
@@ -109,14 +109,14 @@ async def test_a_head_that_drips_is_not_waited_for(serving: Serving):
     assert b"API_HEADER_SECONDS" in closed.result()
 
 
-async def test_a_second_request_that_drips_is_not_waited_for(serving: Serving):
+async def test_a_second_request_that_arrives_too_slowly_is_refused(serving: Serving):
     served, _ = await serving(head_seconds=0.2)
     said = await served.said(GET, b"GET / HTTP/1.1\r\nHost")
     assert said.startswith(b"HTTP/1.1 200 OK")
     assert b"HTTP/1.1 408 " in said
 
 
-async def test_a_body_that_goes_on_after_the_response_is_not_waited_for(serving: Serving):
+async def test_a_body_that_continues_after_the_response_is_cut_off(serving: Serving):
     served, server = await serving(head_seconds=0.2)
     reader, writer = await served.open(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
     closed = asyncio.create_task(_all_of(reader))
@@ -127,7 +127,7 @@ async def test_a_body_that_goes_on_after_the_response_is_not_waited_for(serving:
     await until_async(lambda: not server.server_state.connections)
 
 
-async def test_a_request_may_be_answered_for_longer_than_its_head_may_take(serving: Serving):
+async def test_a_response_may_take_longer_than_the_limit_of_the_head(serving: Serving):
     served, _ = await serving(head_seconds=0.1)
     reader, _ = await served.open(b"GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     await until_async(lambda: served.held)
@@ -136,7 +136,9 @@ async def test_a_request_may_be_answered_for_longer_than_its_head_may_take(servi
     assert (await _all_of(reader)).endswith(b"served")
 
 
-async def test_a_client_that_does_not_read_its_response_is_left(serving: Serving, monkeypatch: pytest.MonkeyPatch):
+async def test_a_client_that_does_not_read_its_response_is_disconnected(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.1)
     served, server = await serving()
     _, writer = await served.open(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -145,7 +147,7 @@ async def test_a_client_that_does_not_read_its_response_is_left(serving: Serving
     await until_async(lambda: not server.server_state.connections)
 
 
-async def test_connections_that_say_nothing_make_room_for_requests(serving: Serving):
+async def test_idle_connections_are_closed_for_new_requests(serving: Serving):
     served, server = await serving(most=4)
     silent = [await served.open(b"GET / HT") for _ in range(20)]
     for _ in range(10):
@@ -155,7 +157,7 @@ async def test_connections_that_say_nothing_make_room_for_requests(serving: Serv
     assert [await _all_of(reader) for reader, _ in silent[:10]] == [b""] * 10
 
 
-async def test_when_all_connections_are_at_work_the_next_is_told_to_come_again(serving: Serving):
+async def test_a_connection_beyond_the_limit_is_told_to_retry_later(serving: Serving):
     served, _ = await serving(most=2)
     for number in range(2):
         await served.open(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -166,7 +168,7 @@ async def test_when_all_connections_are_at_work_the_next_is_told_to_come_again(s
     assert b"API_CONNECTIONS" in said
 
 
-async def test_an_upgrade_gets_no_connection_without_limits(serving: Serving):
+async def test_an_upgrade_does_not_bypass_the_limits(serving: Serving):
     served, server = await serving(head_seconds=0.1)
     upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     assert (await served.said(upgrade)).startswith(b"HTTP/1.1 200 OK")

@@ -1,4 +1,4 @@
-"""What the HTTP API remembers of a run and streams to a client."""
+"""A run's progress, and the events that are streamed to a client."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from prefect.states import Completed, Running, State
 
 from flows.api.followed import Followed, Seen
-from flows.api.records import Record, format_ranges, parse_ranges
+from flows.api.prefect_state import PrefectCalls
+from flows.api.records import Record
 from flows.api.runs import Runs
 from flows.api.sse import events
 from tasks.core.errors import FailureReason, InputError
+from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tests.support.waiting import PATIENCE
@@ -30,7 +32,7 @@ def test_page_numbers_are_written_and_read_again(numbers: set[int]):
 
 
 @pytest.mark.parametrize("told", ["11", "1-999999", ",".join(["1-999999"] * 4000), "0", "x", f"1-{' ' * 50_000}x"])
-def test_no_page_number_is_read_that_there_cannot_be(told: str):
+def test_page_numbers_out_of_range_are_refused(told: str):
     with pytest.raises(InputError):
         parse_ranges(told, 10)
 
@@ -52,7 +54,7 @@ class Worker:
         self.store = ResultStore(directory)
         self.store.prepare()
         record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
-        self.run = Followed(record, self, PATIENCE)
+        self.run = Followed(record, PrefectCalls(self, PATIENCE))
 
     def page(self, number: int, status: PageStatus = PageStatus.READ, seconds: float = 1.0) -> None:
         self.store.write_page(
@@ -77,7 +79,7 @@ class Worker:
         return [event.decode() async for event in events(self.run, sent, text=False)]
 
 
-async def test_a_page_that_failed_in_an_earlier_run_is_not_told_while_it_is_read_again(tmp_path: Path):
+async def test_a_page_that_failed_in_an_earlier_run_is_not_sent_while_it_is_read_again(tmp_path: Path):
     worker = Worker(tmp_path)
     worker.page(1, PageStatus.FAILED, seconds=-60)
     worker.page(2, PageStatus.FAILED)
@@ -87,7 +89,7 @@ async def test_a_page_that_failed_in_an_earlier_run_is_not_told_while_it_is_read
     assert (await worker.run.view(Completed()))["pages"]["failed"] == [2]
 
 
-async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: Path):
+async def test_the_id_of_the_last_event_lists_all_pages_that_were_sent(tmp_path: Path):
     worker = Worker(tmp_path)
     for number in (1, 3):
         worker.page(number)
@@ -99,7 +101,7 @@ async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: P
     assert end.endswith("\nid: end\n\n")
 
 
-async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Path):
+async def test_the_list_of_sent_pages_fits_into_a_header(tmp_path: Path):
     worker = Worker(tmp_path)
     numbers = range(1, 4000, 2)
     worker.run.numbers = frozenset(numbers)
@@ -111,7 +113,7 @@ async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Pat
     assert set(parse_ranges(listed)) < set(numbers)
 
 
-async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
+async def test_pages_that_the_client_has_are_not_sent_again(tmp_path: Path):
     worker = Worker(tmp_path)
     for number in (1, 2, 3):
         worker.page(number)
@@ -120,22 +122,22 @@ async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
     assert page.endswith("\nid: 1-3\n\n")
 
 
-def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp_path: Path):
+def test_a_run_of_an_earlier_version_is_found_by_prefects_id(tmp_path: Path):
     run = uuid4()
     facts = {"id": str(run), "sha256": "", "pages": "1", "output": str(tmp_path), "created": "2026-01-01T00:00:00Z"}
     (tmp_path / f"{run}.json").write_text(json.dumps(facts))
-    record = Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(run).record
+    record = Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(run).record
     assert (record.id, record.run) == (run, run)
 
 
-def test_a_run_is_known_after_a_restart(tmp_path: Path):
+def test_a_run_is_found_after_a_restart(tmp_path: Path):
     record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
-    Runs(tmp_path, SimpleNamespace(), PATIENCE).store(record)
-    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(record.id).record == record
-    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(uuid4()) is None
+    Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).store(record)
+    assert Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(record.id).record == record
+    assert Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE)).follow(uuid4()) is None
 
 
-async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_pages_are_streamed_while_prefect_does_not_respond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("flows.api.sse.PREFECT_SECONDS", 0.01)
     worker = Worker(tmp_path)
     silent = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What bounds a bare document bounds one that comes as a form: ceilings, uploads, time, and room on disk."""
+"""The limits of a plain document also hold for one in a form: ceilings, uploads, time, and space on disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _posted(api: Application, pdf: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"backend": "ec2"}, {"model": "llama3.1:405b"}, {"max_usd": "1000"}], ids=str)
-async def test_a_form_is_refused_what_is_not_allowed_and_leaves_nothing(
+async def test_a_form_with_forbidden_options_is_refused_and_leaves_no_files(
     api: Application, pdf: bytes, fields: dict[str, str]
 ):
     response = await api.client.post("/documents", files={"file": pdf}, data=fields)
@@ -36,14 +36,14 @@ async def test_a_form_is_refused_what_is_not_allowed_and_leaves_nothing(
     assert _kept(api) == []
 
 
-async def test_a_form_over_the_most_pages_is_refused(tmp_path: Path):
+async def test_a_form_with_too_many_pages_is_refused(tmp_path: Path):
     pdf = pdfs.written(tmp_path / "a.pdf", "One.", "Two.").read_bytes()
     async with application(tmp_path, max_pages=1) as api:
         assert (await api.client.post("/documents", files={"file": pdf})).status_code == 413
         assert (await api.client.post("/documents", files={"file": pdf}, data={"pages": "1"})).status_code == 202
 
 
-async def test_a_form_is_refused_while_there_are_too_many_uploads_or_no_room(tmp_path: Path, pdf: bytes):
+async def test_a_form_is_refused_while_there_are_too_many_uploads_or_no_space(tmp_path: Path, pdf: bytes):
     async with application(tmp_path, uploads=1, disk_gb=len(pdf) / 2e9) as api:
         with api.service.limits.upload():
             assert (await api.client.post("/documents", files={"file": pdf})).status_code == 429
@@ -51,7 +51,7 @@ async def test_a_form_is_refused_while_there_are_too_many_uploads_or_no_room(tmp
         assert _kept(api) == []
 
 
-async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatch: pytest.MonkeyPatch):
+async def test_a_form_that_stops_arriving_is_refused(api: Application, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("flows.api.limits.SILENT_SECONDS", 0.05)
 
     async def body() -> AsyncIterator[bytes]:
@@ -79,12 +79,12 @@ async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatc
     assert _kept(api) == []
 
 
-async def test_a_refused_form_frees_its_limits_at_once(api: Application, pdf: bytes):
+async def test_a_refused_form_frees_its_upload_at_once(api: Application, pdf: bytes):
     response = await api.client.post("/documents", files={"file": b"%PDF-" * 20_000, "other": ("b.pdf", pdf)})
-    assert (response.status_code, api.service.limits.incoming, api.service.limits.uploads) == (422, 0, 0)
+    assert (response.status_code, api.service.limits.incoming, api.service.limits.open["uploads"]) == (422, 0, 0)
 
 
-async def test_names_of_one_document_count_once_on_disk(api: Application, pdf: bytes):
+async def test_several_names_of_one_document_count_once(api: Application, pdf: bytes):
     await _posted(api, pdf, "first.pdf")
     limits = api.service.limits
     await limits.measure()

@@ -1,4 +1,4 @@
-"""Whether requests can be served, as load balancers ask."""
+"""Whether requests can be served, as load balancers check it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def _health(api: Application) -> tuple[int, dict[str, object]]:
     return response.status_code, response.json()
 
 
-async def test_all_is_well(api: Application):
+async def test_a_working_backend_is_ok(api: Application):
     assert await _health(api) == (200, {"status": "ok", "missing": []})
 
 
@@ -30,18 +30,18 @@ async def test_all_is_well(api: Application):
     ],
     ids=["unreachable", "silent", "not deployed"],
 )
-async def test_what_is_missing_in_prefect_is_told(api: Application, trouble: Exception, missing: str):
+async def test_missing_parts_of_prefect_are_named(api: Application, trouble: Exception, missing: str):
     api.prefect.trouble = trouble
     assert await _health(api) == (503, {"status": "unavailable", "missing": [missing]})
     assert (await api.client.get("/health/live")).status_code == 200
 
 
-async def test_a_directory_that_has_gone_is_told(api: Application):
+async def test_a_missing_directory_is_named(api: Application):
     api.directory.rename(api.directory.with_name("elsewhere"))
     assert await _health(api) == (503, {"status": "unavailable", "missing": ["directory"]})
 
 
-async def test_prefect_is_asked_once_for_all_who_ask(api: Application):
+async def test_simultaneous_checks_make_one_call_to_prefect(api: Application):
     await asyncio.gather(*(_health(api) for _ in range(50)))
     assert len(api.prefect.asked) == 1
 

@@ -1,4 +1,4 @@
-"""Uploads and streams at once, their time, and bytes on disk."""
+"""Limits of parallel uploads and streams, of their duration, and of bytes on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def _body(*chunks: bytes, then: asyncio.Event | None = None) -> AsyncItera
         await then.wait()
 
 
-def test_one_upload_too_many_is_told_to_come_again():
+def test_an_upload_beyond_the_limit_is_told_to_retry_later():
     limits = Limits(ApiSettings(uploads=1))
     with limits.upload():
         with pytest.raises(HTTPException) as raised, limits.upload():
@@ -34,14 +34,14 @@ def test_one_upload_too_many_is_told_to_come_again():
         pass
 
 
-async def test_an_upload_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch):
+async def test_an_upload_that_falls_silent_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "SILENT_SECONDS", 0.05)
     with pytest.raises(HTTPException, match=r"408: No data arrived for 0.05 s"):
         async for _ in Limits(ApiSettings()).body(_body(b"%PDF", then=asyncio.Event())):
             pass
 
 
-async def test_an_upload_that_drips_is_given_up_at_its_limit():
+async def test_an_upload_that_is_too_slow_is_refused_at_its_time_limit():
     async def dripping() -> AsyncIterator[bytes]:
         while True:
             yield b"%"
@@ -52,7 +52,7 @@ async def test_an_upload_that_drips_is_given_up_at_its_limit():
             pass
 
 
-async def test_no_more_is_taken_than_there_may_be_on_disk(tmp_path: Path):
+async def test_an_upload_beyond_the_disk_limit_is_refused(tmp_path: Path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "page").write_bytes(bytes(600_000))
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
@@ -63,7 +63,7 @@ async def test_no_more_is_taken_than_there_may_be_on_disk(tmp_path: Path):
                 pass
 
 
-async def test_uploads_at_once_do_not_share_the_same_room(tmp_path: Path):
+async def test_simultaneous_uploads_count_together(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
     first = limits.body(_body(bytes(600_000), bytes(1)))
     await anext(first)
@@ -73,14 +73,14 @@ async def test_uploads_at_once_do_not_share_the_same_room(tmp_path: Path):
     await anext(limits.body(_body(bytes(600_000))))
 
 
-async def test_what_was_kept_counts_before_it_is_measured(tmp_path: Path):
+async def test_a_kept_document_counts_before_the_next_measurement(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
-    limits.add_stored(900_000)
+    limits.stored += 900_000
     with pytest.raises(LimitError):
         await anext(limits.body(_body(bytes(200_000))))
 
 
-async def test_one_stream_too_many_is_told_to_come_again_and_ended_ones_make_room():
+async def test_a_stream_beyond_the_limit_is_told_to_retry_and_an_ended_one_frees_its_place():
     limits, app = Limits(ApiSettings(connections=4)), FastAPI()
     ended, streaming = asyncio.Event(), []
 

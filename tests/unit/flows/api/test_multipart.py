@@ -1,4 +1,4 @@
-"""Documents that come as a form: the file streams on, the other fields are kept, and both are bounded."""
+"""Documents in a form: the file is streamed, the other fields are kept, and both are limited."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ async def _read(body: bytes, size: int = 7, content_type: str = CONTENT_TYPE) ->
 
 
 @given(st.binary(max_size=60), st.integers(1, 40))
-async def test_a_file_arrives_byte_by_byte_however_the_body_is_cut(content: bytes, size: int):
+async def test_a_file_is_unchanged_however_the_body_is_split(content: bytes, size: int):
     content = content.replace(b"--XX", b"")
     file, form = await _read(_form(('name="pages"', b"1-3"), (PDF[0], content), ('name="slots"', b"2")), size)
     assert (file, form.fields, form.filename) == (content, [("pages", "1-3"), ("slots", "2")], "a.pdf")
 
 
 @pytest.mark.parametrize("lookalike", [b"\r\n--X", b"\r\n-", b"\r\r\n--XY", b"--XX"])
-async def test_what_only_looks_like_a_boundary_is_the_files(lookalike: bytes):
+async def test_data_that_resembles_a_boundary_belongs_to_the_file(lookalike: bytes):
     assert (await _read(_form((PDF[0], lookalike * 50 + b"."))))[0] == lookalike * 50 + b"."
 
 
-async def test_what_a_client_library_sends_is_understood():
+async def test_the_form_of_a_client_library_is_parsed():
     request = httpx.Request("POST", "http://a", files={"file": ("Bücher „1“.pdf", b"%PDF-")}, data={"prompt": "ä"})
     file, form = await _read(request.read(), content_type=request.headers["Content-Type"])
     assert (file, form.fields, form.filename) == (b"%PDF-", [("prompt", "ä")], "Bücher „1“.pdf")
 
 
-async def test_a_quotation_mark_in_a_name_is_read_as_browsers_and_curl_write_it():
+async def test_a_quotation_mark_in_a_name_is_parsed_as_browsers_and_curl_write_it():
     for written in ("a%22b.pdf", 'a\\"b.pdf'):
         _, form = await _read(_form((f'name="file"; filename="{written}"', b"")))
         assert form.filename == 'a"b.pdf'
 
 
-async def test_a_field_that_is_left_empty_is_left_out():
+async def test_an_empty_field_counts_as_missing():
     assert (await _read(_form(PDF, ('name="pages"', b""))))[1].fields == []
 
 
@@ -83,13 +83,13 @@ async def test_a_field_that_is_left_empty_is_left_out():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_form_that_is_no_good_is_refused_with_the_reason(body: bytes, told: str):
+async def test_a_malformed_form_is_refused_with_the_reason(body: bytes, told: str):
     with pytest.raises(InputError, match=told):
         await _read(body, 1000)
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", f"multipart/form-data; boundary={'x' * 300}"])
-async def test_a_form_without_a_boundary_that_can_be_used_is_refused(content_type: str):
+async def test_a_form_without_a_usable_boundary_is_refused(content_type: str):
     with pytest.raises(InputError, match="boundary"):
         FormBody(content_type)
 
@@ -99,12 +99,12 @@ async def test_a_form_without_a_boundary_that_can_be_used_is_refused(content_typ
     [_form(PDF, ('name="prompt"', b"x" * 2_000_000)), _form(PDF) + b"x" * 2_000_000],
     ids=["a field", "what comes after the end"],
 )
-async def test_all_but_the_file_is_bounded(body: bytes):
+async def test_everything_besides_the_file_is_limited(body: bytes):
     with pytest.raises(LimitError, match="1 MB beside its file"):
         await _read(body, 65_536)
 
 
-async def test_a_large_file_is_not_in_memory():
+async def test_a_large_file_is_not_held_in_memory():
     async def body() -> AsyncIterator[bytes]:
         yield _form((PDF[0], b""), end=b"")[:-2]
         for _ in range(800):
@@ -134,12 +134,12 @@ NAMES: Sequence[tuple[str | None, str | None]] = [
 
 
 @pytest.mark.parametrize(("sent", "kept"), NAMES, ids=repr)
-def test_a_file_name_is_one_that_a_file_may_have_here(sent: str | None, kept: str | None):
+def test_a_file_name_becomes_a_valid_one(sent: str | None, kept: str | None):
     assert safe_filename(sent) == kept
 
 
 @given(st.text(st.characters(codec=None), max_size=300))
-def test_whatever_is_sent_a_kept_name_is_short_visible_and_stays_the_same(sent: str):
+def test_a_kept_name_is_short_visible_and_stable(sent: str):
     kept = safe_filename(sent)
     if kept is not None:
         assert len(kept.encode()) <= 184

@@ -63,19 +63,19 @@ async def test_a_port_out_of_range_is_refused_before_a_lookup(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("host", ["0x7f000001", "2130706433", "127.1", "0177.0.0.1", "[::ffff:7f00:1]"])
-async def test_this_machine_is_refused_however_it_is_written(host: str):
+async def test_every_notation_of_this_machines_address_is_refused(host: str):
     with pytest.raises(InputError):
         await resolve_webhook(f"https://{host}/hook", private=False)
 
 
-async def test_a_host_with_a_private_address_among_others_is_refused(monkeypatch: pytest.MonkeyPatch):
+async def test_a_host_with_any_private_address_is_refused(monkeypatch: pytest.MonkeyPatch):
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with pytest.raises(InputError, match="network"):
         await resolve_webhook("https://example.com/hook", private=False)
 
 
-async def test_the_wait_for_a_name_server_has_a_limit(monkeypatch: pytest.MonkeyPatch):
+async def test_a_lookup_has_a_time_limit(monkeypatch: pytest.MonkeyPatch):
     loop, silent = asyncio.get_running_loop(), asyncio.Event()
     monkeypatch.setattr(addresses, "LOOKUP_SECONDS", 0.05)
     monkeypatch.setattr(loop, "run_in_executor", lambda *_: silent.wait())

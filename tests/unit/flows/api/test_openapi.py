@@ -1,4 +1,4 @@
-"""The description of the routes: every code that a route can answer, with the shape of its body, and how to log in."""
+"""The OpenAPI description: every response code of a route, the format of its body, and how to log in."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _raised(name: str, seen: set[str]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("route", sorted(route for route in DESCRIBED if "health" not in route[1]), ids=" ".join)
-def test_the_codes_of_a_route_are_those_that_its_source_can_raise(route: tuple[str, str]):
+def test_the_described_codes_of_a_route_are_those_that_its_source_can_raise(route: tuple[str, str]):
     method, path = route
     (endpoint,) = (
         node.name
@@ -108,26 +108,26 @@ def _decorates(node: ast.expr, method: str, path: str) -> bool:
     )
 
 
-def test_whatever_is_refused_is_told_in_the_same_shape():
+def test_all_errors_have_the_same_format():
     for route, described in DESCRIBED.items():
         for code, told in described["responses"].items():
             if int(code) >= 400 and "health" not in route[1]:
                 assert told["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}, code
 
 
-def test_every_route_of_documents_asks_for_the_bearer_token_and_health_does_not():
+def test_every_route_of_documents_requires_the_bearer_token_and_health_does_not():
     schemes = APP.openapi()["components"]["securitySchemes"]
     assert (schemes["token"]["type"], schemes["token"]["scheme"]) == ("http", "bearer")
     for (_, path), described in DESCRIBED.items():
         assert described.get("security", []) == ([{"token": []}] if path.startswith("/documents") else [])
 
 
-def test_a_document_may_be_sent_as_a_form_or_as_it_is():
+def test_a_document_may_be_sent_as_a_form_or_as_the_body():
     content = DESCRIBED["post", "/documents"]["requestBody"]["content"]
     assert list(content) == ["multipart/form-data", "application/pdf"]
 
 
-async def test_what_a_route_answers_has_the_described_fields(api: Application):
+async def test_responses_have_the_described_fields(api: Application):
     record = api.run(None)
     schemas = APP.openapi()["components"]["schemas"]
     run = (await api.client.get(f"/documents/{record.id}")).json()
@@ -145,7 +145,7 @@ async def test_the_description_loads_nothing_from_elsewhere_and_needs_no_token(a
     assert "https://" not in response.text.replace("https://example.com/hook", "")
 
 
-async def test_what_the_form_of_routes_loads_is_served_here(api: Application):
+async def test_the_page_of_routes_loads_only_files_of_this_server(api: Application):
     page = (await api.client.get("/docs")).text
     sources = [part.split('"')[0] for start in ('src="', 'href="') for part in page.split(start)[1:]]
     assert len(sources) >= 2
@@ -153,6 +153,6 @@ async def test_what_the_form_of_routes_loads_is_served_here(api: Application):
     assert {response.status_code for response in answers} == {200}
 
 
-async def test_there_is_no_second_form_that_would_load_something(api: Application):
+async def test_there_is_no_second_page_of_routes(api: Application):
     response: Any = await api.client.get("/redoc")
     assert response.status_code == 404

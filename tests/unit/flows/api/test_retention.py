@@ -1,4 +1,4 @@
-"""Runs of the HTTP API that are old go whole, and only if nobody needs anything of them."""
+"""Expired runs of the HTTP API are deleted completely, and only if nobody needs anything of them."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def api(tmp_path: Path) -> Api:
     return Api(tmp_path)
 
 
-def test_everything_stays_for_ever_unless_it_is_asked_otherwise(api: Api):
+def test_by_default_everything_is_kept_for_ever(api: Api):
     api.run(1000)
     assert api.clean(RetentionSettings()) == []
 
 
-def test_an_old_run_goes_with_its_results_and_its_document(api: Api):
+def test_an_expired_run_is_deleted_with_its_results_and_its_document(api: Api):
     api.run(40)
     young = api.run(20, "b" * 64, "two")
     (tally,) = api.clean(dry_run=True)
@@ -90,13 +90,13 @@ def test_an_old_run_goes_with_its_results_and_its_document(api: Api):
     assert (api.left("documents"), api.left("results")) == ([f"{'b' * 64}.pdf"], ["two"])
 
 
-def test_a_run_whose_webhook_is_still_to_be_sent_stays(api: Api):
+def test_a_run_with_a_pending_webhook_is_kept(api: Api):
     pending = Pending(run=api.run(40), url="https://example.com/hook")
     (api.directory / "webhooks" / f"{pending.id}.json").write_text(pending.model_dump_json())
     assert api.clean() == []
 
 
-def test_what_a_younger_run_has_too_stays(api: Api):
+def test_results_and_documents_shared_with_a_younger_run_are_kept(api: Api):
     api.run(40, request="one")
     young = api.run(20, request="two")
     os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
@@ -105,7 +105,7 @@ def test_what_a_younger_run_has_too_stays(api: Api):
     assert (len(api.left("documents")), api.left("results")) == (1, ["two"])
 
 
-def test_of_two_old_runs_of_one_document_both_go_and_the_document_with_the_last(api: Api):
+def test_the_document_of_two_expired_runs_is_deleted_with_the_last(api: Api):
     api.run(40, request="one")
     api.run(50, request="two")
     os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
@@ -113,14 +113,14 @@ def test_of_two_old_runs_of_one_document_both_go_and_the_document_with_the_last(
     assert [api.left(name) for name in ("runs", "documents", "results")] == [[], [], []]
 
 
-def test_a_document_that_was_sent_again_lately_stays(api: Api):
+def test_a_document_that_was_posted_again_recently_is_kept(api: Api):
     api.run(40)
     (api.directory / "documents" / f"{'a' * 64}.pdf").touch()
     api.clean()
     assert len(api.left("documents")) == 1
 
 
-def test_a_run_that_reads_stays(api: Api):
+def test_an_active_run_is_kept(api: Api):
     api.run(40)
     turn = take_exclusive(api.results() / ".lock")
     assert api.clean() == []
@@ -128,7 +128,7 @@ def test_a_run_that_reads_stays(api: Api):
     assert [tally.count for tally in api.clean()] == [1]
 
 
-def test_what_waits_in_the_queue_stays_with_its_document_however_long(api: Api):
+def test_a_queued_request_is_kept_with_its_document_however_long_it_waits(api: Api):
     waiting = api.queued(40)
     api.run(40, request="two")
     os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
@@ -137,7 +137,7 @@ def test_what_waits_in_the_queue_stays_with_its_document_however_long(api: Api):
     assert len(api.left("documents")) == 1
 
 
-def test_a_request_that_was_cancelled_in_the_queue_goes_when_it_is_old(api: Api):
+def test_a_request_cancelled_in_the_queue_expires(api: Api):
     waiting = api.queued(40)
     os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
     (api.directory / "queue" / f"{waiting.id}.json").unlink()
@@ -145,7 +145,7 @@ def test_a_request_that_was_cancelled_in_the_queue_goes_when_it_is_old(api: Api)
     assert (api.left("runs"), api.left("documents")) == ([], [])
 
 
-def test_a_document_goes_under_each_of_its_names(api: Api):
+def test_a_document_is_deleted_under_each_of_its_names(api: Api):
     api.run(40)
     named = api.directory / "documents" / ("a" * 64) / "paper.pdf"
     named.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Webhooks: no receiver is waited for without end, and none holds up the others."""
+"""Webhooks: the wait for a receiver is limited, and none delays the others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from prefect.states import Completed
 
 from flows.api import webhooks as module
+from flows.api.prefect_state import PrefectCalls
 from flows.api.records import Record
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
@@ -73,7 +74,7 @@ class Sending:
             webhook_private=True,
             prefect_seconds=PATIENCE,
         )
-        self.runs = Runs(directory / "runs", self, PATIENCE)
+        self.runs = Runs(directory / "runs", PrefectCalls(self, PATIENCE))
         self.webhooks = Webhooks(directory / "webhooks", self.runs, self.settings)
 
     async def read_flow_runs(self, *, flow_run_filter, **_: object) -> list[SimpleNamespace]:
@@ -110,7 +111,7 @@ async def quick() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-async def test_many_for_a_slow_receiver_hold_up_no_other(sending: Sending, slow: Receiver, quick: Receiver):
+async def test_many_webhooks_to_a_slow_receiver_do_not_delay_others(sending: Sending, slow: Receiver, quick: Receiver):
     sending.ended(*[slow.url] * 100)
     async with sending.webhooks:
         await until_async(lambda: slow.open == module.PARALLEL_PER_RECEIVER)
@@ -119,7 +120,7 @@ async def test_many_for_a_slow_receiver_hold_up_no_other(sending: Sending, slow:
         assert slow.connected == slow.most == module.PARALLEL_PER_RECEIVER  # still the first ones
 
 
-async def test_many_slow_receivers_hold_up_no_other(sending: Sending, quick: Receiver):
+async def test_many_slow_receivers_do_not_delay_others(sending: Sending, quick: Receiver):
     async with contextlib.AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(Receiver(drips=True)) for _ in range(12)]
         sending.ended(*(each.url for each in slow for _ in range(2)))
@@ -130,7 +131,7 @@ async def test_many_slow_receivers_hold_up_no_other(sending: Sending, quick: Rec
             assert all(each.open for each in slow)
 
 
-async def test_a_receiver_that_drips_is_given_up_in_time(
+async def test_a_receiver_that_responds_too_slowly_is_retried_later(
     sending: Sending, slow: Receiver, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "RESPONSE_SECONDS", 1.0)
@@ -141,18 +142,18 @@ async def test_a_receiver_that_drips_is_given_up_in_time(
         await until_async(lambda: not sending.pending)
 
 
-async def test_who_waits_for_the_next_attempt_holds_up_nobody(sending: Sending, quick: Receiver):
-    """Nothing listens there: each attempt fails at once, and the pauses between them are not spent in a lane."""
+async def test_pauses_between_attempts_do_not_delay_others(sending: Sending, quick: Receiver):
+    """Each attempt fails at once, because nothing listens there; the pauses do not take up slots."""
     async with Receiver(drips=False) as gone:
         pass
     sending.ended(*[gone.url] * 200)
     async with sending.webhooks:
-        await until_async(lambda: len(sending.webhooks._sending) == 200)
+        await until_async(lambda: len(sending.webhooks.sending) == 200)
         sending.ended(quick.url)
         await until_async(lambda: quick.received)
 
 
-async def test_of_a_request_that_is_queued_nothing_is_sent(sending: Sending, quick: Receiver):
+async def test_no_webhook_is_sent_for_a_queued_request(sending: Sending, quick: Receiver):
     facts = {"sha256": "", "pages": "1", "output": Path(), "created": datetime.now(UTC)}
     queued = Record(id=uuid4(), run=None, **facts)
     sending.runs.store(queued)

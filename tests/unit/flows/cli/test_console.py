@@ -61,7 +61,7 @@ def test_any_text_is_printed_without_control_characters(text: str):
 
 
 def test_no_command_prints_past_the_console():
-    """One mechanism at the console, and none at each call."""
+    """Text is made safe at the console, and not at each call."""
     for path in FOLDER.glob("*.py"):
         if path.name != "console.py":
             assert not re.search(

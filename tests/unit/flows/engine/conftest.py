@@ -17,7 +17,7 @@ from tests.unit.flows.engine.page_runs import Shown
 def shown(monkeypatch: pytest.MonkeyPatch):
     shown = Shown()
     monkeypatch.setattr(flows.engine.pages, "read_block", shown.block)
-    monkeypatch.setattr(flows.engine.pages, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(flows.engine.pages, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(flows.ui.artifacts, "acreate_table_artifact", shown.table)
     with disable_run_logger():
         yield shown

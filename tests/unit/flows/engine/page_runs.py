@@ -35,7 +35,7 @@ class Reader:
     document = "Report"
 
     def __init__(self, page: Page | None = None) -> None:
-        self._page = page
+        self.page = page
         self.begun: list[int] = []
         self.tried: dict[int, list[int]] = defaultdict(list)
         self.done: list[int] = []
@@ -49,8 +49,8 @@ class Reader:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            if self._page is not None:
-                await self._page(number, attempt)
+            if self.page is not None:
+                await self.page(number, attempt)
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.cancelled.append(number)

@@ -1,4 +1,4 @@
-"""Pages that fail: how often they are tried, and what ends the run."""
+"""Failed pages: how often they are tried, and which errors end the run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def failing(*numbers: int, final: bool = False) -> Page:
 
 
 class TestFailures:
-    async def test_a_page_is_tried_as_often_as_a_single_one_would_be(self, work, shown):
+    async def test_a_failed_page_of_a_block_is_tried_as_often_as_a_single_page(self, work, shown):
         reader = Reader(failing(30))
         await read(work, reader)
         assert reader.tried[30] == [1, 2, 3]
 
-    async def test_a_page_that_cannot_be_helped_is_tried_once(self, work, shown):
+    async def test_a_page_with_a_final_error_is_tried_once(self, work, shown):
         reader = Reader(failing(30, final=True))
         await read(work, reader)
         assert reader.tried[30] == [1]
 
-    async def test_an_attempt_that_helps_is_the_last(self, work, shown):
+    async def test_a_successful_attempt_is_the_last(self, work, shown):
         async def page(number: int, attempt: int) -> None:
             if number == 30 and attempt == 1:
                 raise PageError(FailureReason.TRUNCATED, "The answer was cut off.")
@@ -40,12 +40,12 @@ class TestFailures:
         assert reader.tried[30] == [1, 2]
         assert 30 in reader.done
 
-    async def test_the_others_of_its_block_are_read(self, work, shown):
+    async def test_the_other_pages_of_the_block_are_read(self, work, shown):
         reader = Reader(failing(30, 31))
         await read(work, reader)
         assert set(range(1, MANY + 1)) - set(reader.done) == {30, 31}
 
-    async def test_what_ends_the_run_is_told_once_and_as_it_is(self, work, shown):
+    async def test_an_error_that_ends_the_run_is_raised_once_and_unchanged(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number > 40:
                 raise ServerError("The server is gone.")
@@ -55,7 +55,7 @@ class TestFailures:
             await read(work, reader, 30)
         assert max(reader.begun) <= 70
 
-    async def test_cancelling_interrupts_the_pages_under_way_and_begins_no_others(self, work, shown):
+    async def test_cancelling_interrupts_the_open_pages_and_begins_no_others(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number > 30:
                 await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""The tables of a run's pages, a block each."""
+"""The tables of a run's pages, one for each block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def ended_block(numbers: tuple[int, ...], failed: tuple[int, ...]) -> Any:
 
     for number in numbers:
         block.begin(number, page, lambda: None)
-    await block.ended()
+    await block.wait_ended()
     return block.state()
 
 
@@ -38,11 +38,11 @@ class TestTables:
         assert len(shown.tables) == -(-MANY // BLOCK)
         assert "Xylophone" in str(shown.tables)
 
-    async def test_they_are_not_in_the_list_of_all_artifacts(self, work, shown):
+    async def test_the_tables_have_no_key_and_are_not_listed_with_all_artifacts(self, work, shown):
         await read(work, Reader())
         assert shown.keys == {None}
 
-    async def test_a_failed_page_is_in_it_with_its_reason(self, work, shown):
+    async def test_the_table_shows_the_reason_of_a_failed_page(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number == 30:
                 emit(PageDone(good(30, status=PageStatus.FAILED, reason=FailureReason.RENDER, text="")))
@@ -56,16 +56,16 @@ class TestTables:
         ("numbers", "state"),
         [((), ("COMPLETED", "Completed")), ((2,), ("COMPLETED", "Partial")), ((1, 2, 3), ("FAILED", "Failed"))],
     )
-    async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, shown, numbers, state):
+    async def test_a_block_is_partial_if_some_pages_failed_and_failed_if_all_did(self, shown, numbers, state):
         ended = await ended_block((1, 2, 3), numbers)
         assert (ended.type.value, ended.name) == state
         assert ended.message == f"3 pages, {len(numbers)} failed"
 
-    async def test_a_page_of_its_own_that_failed_says_why(self, shown):
+    async def test_the_task_run_of_a_single_failed_page_has_the_reason(self, shown):
         ended = await ended_block((1,), (1,))
         assert (ended.type.value, ended.message) == ("FAILED", "The answer is empty.")
 
-    async def test_a_block_that_is_broken_off_shows_what_was_stored(self, work, shown):
+    async def test_the_table_of_an_interrupted_block_shows_the_stored_pages(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number == 40:
                 await until_async(lambda: len(reader.done) == 39)
@@ -89,5 +89,5 @@ class TestTables:
     ],
 )
 @pytest.mark.usefixtures("shown")
-async def test_a_block_is_named_for_its_pages(numbers, name):
+async def test_a_block_is_named_after_its_pages(numbers, name):
     assert str(Block(numbers)) == name

@@ -1,4 +1,4 @@
-"""How pages become task runs: in order, as the window lets them begin, in blocks that overlap; without a server."""
+"""Pages become task runs: in order, as they are admitted, in blocks that overlap; without a server."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ class TestWindow:
         assert sorted(reader.done) == reader.begun
 
     @pytest.mark.parametrize("size", [1, 3, 40])
-    async def test_no_more_pages_are_open_than_the_window_has_places(self, work, size):
+    async def test_no_more_pages_are_open_than_are_admitted(self, work, size):
         reader = Reader()
         await read(work, reader, size)
         assert 1 <= reader.most_open <= size
 
-    async def test_a_slow_page_holds_up_neither_its_own_block_nor_the_next_ones(self, work):
+    async def test_a_slow_page_delays_neither_its_block_nor_the_next_ones(self, work):
         reader = Reader()
 
         async def page(number: int, _: int) -> None:
             while number == 1 and len(reader.done) < MANY - 1:
                 await asyncio.sleep(0.001)
 
-        reader._page = page
+        reader.page = page
         await read(work, reader, 4)
         assert reader.done[-1] == 1
 
     async def test_pages_of_the_next_block_begin_while_the_last_ones_of_a_block_are_read(self, work):
-        """Otherwise slots would be idle at the end of each block."""
+        """Otherwise slots would idle at the end of each block."""
         reader = Reader()
 
         async def page(number: int, _: int) -> None:
             while number == BLOCK and BLOCK + 3 not in reader.begun:
                 await asyncio.sleep(0.001)
 
-        reader._page = page
+        reader.page = page
         await read(work, reader, 4)
         assert len(reader.done) == MANY
 
-    async def test_a_window_that_grows_meanwhile_lets_more_pages_begin(self, work):
+    async def test_more_pages_begin_when_the_limit_grows(self, work):
         limiter, reader = AdmissionLimiter(0), Reader()
         async with limiter.admission(MANY) as admission:
             reading = asyncio.create_task(read_pages(work, reader, range(1, MANY + 1), admission))
@@ -69,8 +69,8 @@ class TestWindow:
 
 
 class TestTaskRuns:
-    async def test_one_begins_when_its_page_has_a_slot(self, work, shown):
-        """Those that wait for a slot have none yet, however many are open."""
+    async def test_a_task_run_begins_when_its_page_has_a_slot(self, work, shown):
+        """Open pages that wait for a slot have no task run yet."""
         slots: list[int] = []
         ended = asyncio.Event()
 
@@ -90,15 +90,15 @@ class TestTaskRuns:
         await reading
         assert sorted(shown.begun) == [f"page {number}" for number in range(1, 5)]
 
-    async def test_one_of_a_page_that_needs_no_slot_begins_when_that_has_ended(self, work, shown):
+    async def test_the_task_run_of_a_page_without_a_slot_begins_when_the_page_has_ended(self, work, shown):
         await read(work, Reader(), count=1)
         assert shown.begun == ["page 1"]
 
 
 @pytest.mark.long("2,000 pages of text: 7 s")
 @pytest.mark.usefixtures("shown")
-async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
-    """2,000 pages of 20 kB of text: kept, they would be 40 MB."""
+async def test_memory_does_not_grow_with_the_number_of_pages(work, monkeypatch):
+    """The text of 2,000 pages of 20 kB would be 40 MB."""
 
     class Forgetful(Reader):
         async def read(self, number: int, attempt: int) -> None:

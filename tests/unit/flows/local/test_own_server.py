@@ -27,7 +27,7 @@ PASSWORD = "hearth:hush"
 def usual(monkeypatch: pytest.MonkeyPatch) -> int:
     """A port that is free, in the place of 4200, which somebody may use on this machine."""
     port = free_port()
-    monkeypatch.setattr(own_server, "_PORT", port)
+    monkeypatch.setattr(own_server, "DEFAULT_PORT", port)
     return port
 
 
@@ -67,7 +67,7 @@ def test_an_invalid_stored_port_is_ignored(tmp_path: Path, written: str):
     assert remembered_port(tmp_path) is None
 
 
-def test_every_name_of_this_machine_is_the_servers_own_address(tmp_path: Path):
+def test_every_name_of_this_machine_is_an_address_of_the_server(tmp_path: Path):
     remember(tmp_path, 4321)
     for url in ("http://127.0.0.1:4321/api", "http://localhost:4321/api", "http://[::1]:4321/api"):
         assert was_own(url, tmp_path)
@@ -85,7 +85,7 @@ async def test_a_server_proves_that_it_knows_the_password():
         assert not await knows_password(asked, "http://127.0.0.1:4200", "hearth:another")
 
 
-async def test_a_stranger_cannot_prove_it_and_is_not_sent_the_password():
+async def test_another_server_cannot_prove_it_and_is_not_sent_the_password():
     heard: list[str] = []
 
     async def stranger(scope, receive, send):
@@ -98,8 +98,8 @@ async def test_a_stranger_cannot_prove_it_and_is_not_sent_the_password():
     assert "hush" not in heard[0]
 
 
-async def test_a_proof_cannot_be_used_twice():
-    """Each question has a number of its own, so that an answer that was overheard is of no use."""
+async def test_a_proof_cannot_be_replayed():
+    """Each request has its own nonce, so a recorded proof is useless."""
     answers = []
 
     async def overhears(scope, receive, send):
@@ -158,6 +158,6 @@ class TestServerOfAnEarlierVersion:
         assert open_server.has_ended()
         assert list(local_servers(tmp_path)) == []
 
-    async def test_no_password_is_sent_to_a_server_that_does_not_know_it(self, open_server: LeasedServer):
+    async def test_a_server_that_does_not_know_the_password_is_not_sent_it(self, open_server: LeasedServer):
         with pytest.raises(ServerError, match="another password"):
             await own_server.check_password(open_server, PASSWORD)

@@ -1,4 +1,4 @@
-"""The password of Hearth's own Prefect servers is random, and nobody but the user can have read it."""
+"""The password of Hearth's own Prefect servers is random, and only the user can have read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.local.password import password, password_file, renew_password
 from tasks.core.errors import ServerError
 
 
-def test_the_password_is_random_and_readable_by_the_user_alone(tmp_path: Path):
+def test_the_password_is_random_and_readable_only_by_the_user(tmp_path: Path):
     home, other = tmp_path / "home", tmp_path / "other"
     made = password(home)
     assert password(home) == made == password_file(home).read_text().strip()

@@ -1,4 +1,4 @@
-"""The Prefect profile `hearth` names the server and its password, and leaves the user's own profiles alone."""
+"""The Prefect profile `hearth` contains the server and its password, and the user's own profiles are not changed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def profiles(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def test_a_missing_profile_is_created_for_this_user_alone(profiles: Path):
+def test_a_missing_profile_is_created_readable_only_by_this_user(profiles: Path):
     keep_profile(API, SECRET)
     assert tomllib.loads(profiles.read_text()) == {"profiles": {"hearth": OURS}}
     assert profiles.stat().st_mode & 0o777 == 0o600
 
 
-def test_other_profiles_and_the_active_one_stay(profiles: Path):
+def test_other_profiles_and_the_active_one_are_kept(profiles: Path):
     profiles.write_text(
         'active = "cloud"\n[profiles.cloud]\nPREFECT_API_URL = "https://api.prefect.cloud/x"\nPREFECT_API_KEY = "k"\n'
     )
@@ -42,7 +42,7 @@ def test_other_profiles_and_the_active_one_stay(profiles: Path):
     assert profiles.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_address_is_updated_another_servers_key_removed_and_the_rest_kept(profiles: Path):
+def test_the_address_is_updated_a_foreign_key_removed_and_the_rest_kept(profiles: Path):
     profiles.write_text(
         '[profiles.hearth]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\nPREFECT_API_KEY = "k"\n'
         'PREFECT_LOGGING_LEVEL = "DEBUG"\n'

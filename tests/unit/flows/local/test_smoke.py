@@ -1,4 +1,4 @@
-"""A trial of a stack removes what it made, however it went, and costs no more than was allowed."""
+"""A smoke test of a stack removes everything that it created, whatever happens, and stays within its budget."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run(deployment: Deployment, reader: Reader, *, work_seconds: float = 600.0) 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(smoke, "PAUSE_SECONDS", 0.0)
 
 
 def failing(error: Exception, times: int = 1_000) -> Callable[[], None]:
@@ -108,7 +108,7 @@ def test_a_page_is_read_between_deployment_and_removal():
         (Deployment(), Reader(failing(RuntimeError("a bug"))), RuntimeError),
     ],
 )
-def test_a_failed_test_is_removed(deployment: Deployment, reader: Reader, error: type[Exception]):
+def test_a_failed_test_removes_the_stack(deployment: Deployment, reader: Reader, error: type[Exception]):
     with pytest.raises(error):
         run(deployment, reader)
     assert deployment.done == ["up", "down"]
@@ -116,7 +116,7 @@ def test_a_failed_test_is_removed(deployment: Deployment, reader: Reader, error:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_test_is_removed_despite_further_signals(number: signal.Signals):
+def test_an_interrupted_test_removes_the_stack_despite_further_signals(number: signal.Signals):
     before = signal.getsignal(number)
 
     def signalled() -> None:

@@ -1,4 +1,4 @@
-"""A trial's machine is the cheapest of the stack, and its dollars are a time."""
+"""The machine of a smoke test is the cheapest type of the stack, and the budget becomes a time limit."""
 
 from __future__ import annotations
 

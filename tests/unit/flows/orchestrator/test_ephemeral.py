@@ -1,4 +1,4 @@
-"""The temporary server that Prefect may start for a script asks for a password, and no other server is concerned."""
+"""The temporary server that Prefect may start for a script requires a password; other servers are not affected."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def test_server_and_client_have_the_same_password_by_their_environment():
     assert environment["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] != "*"
 
 
-def test_it_is_random():
+def test_the_password_is_random():
     assert len(SECRET) > 40
 
 
-def test_where_a_server_is_configured_nothing_changes():
+def test_a_configured_server_changes_nothing():
     with temporary_settings({PREFECT_API_URL: "http://prefect.lan:4200/api"}):
         secure_ephemeral_server()
         assert passwords() == (None, None)
 
 
-def test_a_password_that_the_user_chose_stays():
+def test_a_password_of_the_user_is_kept():
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "mine:own", PREFECT_API_AUTH_STRING: "mine:own"}):
         secure_ephemeral_server()
         assert passwords() == ("mine:own", "mine:own")

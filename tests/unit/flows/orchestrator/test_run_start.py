@@ -1,4 +1,4 @@
-"""When a run began: its first start, whatever interrupted it since."""
+"""The start of a run is its first start, whatever has interrupted it since."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def in_run(run_count: int, start_time: datetime | None, ran: timedelta = timedel
 
 
 @pytest.mark.parametrize("run_count", [2, 5])
-def test_a_run_that_was_interrupted_began_when_it_first_did(run_count: int):
+def test_an_interrupted_run_keeps_its_first_start(run_count: int):
     with in_run(run_count, FIRST):
         assert run_began() == FIRST
 
 
-def test_so_it_is_after_a_pause_which_prefect_does_not_count_as_a_try():
+def test_a_paused_run_keeps_its_first_start():
     with in_run(1, FIRST, timedelta(seconds=4)):
         assert run_began() == FIRST
 
 
-def test_the_first_time_this_machines_clock_counts_by_which_pages_are_stored():
+def test_the_first_start_is_by_this_machines_clock():
     with in_run(1, FIRST):
         assert datetime.now(UTC) - run_began() < timedelta(minutes=1)
 
 
-def test_what_is_no_run_begins_now():
+def test_without_a_run_the_start_is_now():
     assert datetime.now(UTC) - run_began() < timedelta(minutes=1)

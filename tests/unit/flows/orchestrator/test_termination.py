@@ -1,4 +1,4 @@
-"""SIGTERM of a worker's run, wherever Prefect's exception is raised."""
+"""SIGTERM ends a worker's run, wherever Prefect's exception is raised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prefect.exceptions import TerminationSignal
 
-from flows.orchestrator.termination import ended_by_sigterm
+from flows.orchestrator.termination import cancel_on_sigterm
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ async def sent_in_another_task() -> BaseException | None:
 
 
 async def run(given_back: list[str]) -> None:
-    with ended_by_sigterm():
+    with cancel_on_sigterm():
         try:
             assert isinstance(await sent_in_another_task(), TerminationSignal)  # and so it is lost
             await asyncio.sleep(30)
@@ -51,18 +51,18 @@ async def run(given_back: list[str]) -> None:
             given_back.append("the lease")
 
 
-async def test_an_exception_that_nobody_looks_at_ends_the_run_all_the_same(worker: None):
+async def test_a_lost_exception_still_ends_the_run(worker: None):
     given_back: list[str] = []
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(run(given_back))
     assert given_back == ["the lease"]
 
 
-async def test_a_run_that_is_being_cancelled_is_not_cancelled_again(worker: None):
+async def test_a_run_is_not_cancelled_twice(worker: None):
     given_back: list[str] = []
 
     async def giving_back() -> None:
-        with ended_by_sigterm():
+        with cancel_on_sigterm():
             try:
                 await asyncio.sleep(30)
             finally:
@@ -77,14 +77,14 @@ async def test_a_run_that_is_being_cancelled_is_not_cancelled_again(worker: None
     assert given_back == ["the lease"]
 
 
-async def test_afterwards_nothing_is_heard_any_more(worker: None):
-    with ended_by_sigterm():
+async def test_after_the_run_sigterm_raises_prefects_exception_again(worker: None):
+    with cancel_on_sigterm():
         pass
     assert signal.set_wakeup_fd(-1) == -1
     assert isinstance(await sent_in_another_task(), TerminationSignal)
 
 
-async def test_a_command_has_its_own_way():
-    with ended_by_sigterm():
+async def test_in_a_command_sigterm_is_not_handled_here():
+    with cancel_on_sigterm():
         assert isinstance(await sent_in_another_task(), TerminationSignal)
         await asyncio.sleep(0.05)

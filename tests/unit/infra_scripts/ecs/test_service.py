@@ -92,12 +92,13 @@ class TestTemplate:
         self, resources: dict[str, Any]
     ):
         attributes = {one["Key"]: one["Value"] for one in resources["TargetGroup"]["TargetGroupAttributes"]}
-        longest = Settings().read.timeout_seconds
+        read = Settings().read
         assert attributes["load_balancing.algorithm.type"] == "least_outstanding_requests"
         assert "slow_start.duration_seconds" not in attributes  # AWS refuses both together
-        assert int(attributes["deregistration_delay.timeout_seconds"]) > longest
+        assert int(attributes["deregistration_delay.timeout_seconds"]) > read.timeout_seconds
+        silence = max(read.first_seconds, read.silence_seconds)
         idle = {one["Key"]: one["Value"] for one in resources["Balancer"]["LoadBalancerAttributes"]}
-        assert int(idle["idle_timeout.timeout_seconds"]) > max(longest, Settings().warm.load_seconds)
+        assert int(idle["idle_timeout.timeout_seconds"]) > max(silence, Settings().warm.load_seconds)
 
     def test_health_is_what_the_tasks_own_program_says(self, resources: dict[str, Any]):
         group = resources["TargetGroup"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.engine.shard_runs import merged
+from flows.engine.shard_runs import merge_reports
 from tasks.batches.batch import Batch, Source
 from tasks.batches.shards import Shard, Weighed, balanced, weighed
 from tasks.results.report import DocumentStatus, Report, Row
@@ -73,7 +73,7 @@ def test_the_reports_of_parts_are_one_report():
     read = Row(document="b.pdf", status=DocumentStatus.READ, pages=2, read_now=2, usd=0.1)
     left = Row(document="c.pdf", status=DocumentStatus.LEFT, why="its run is Crashed")
     known = Row(document="a.pdf", status=DocumentStatus.UNCHANGED)
-    whole = merged([report(read, usd=0.1), report(left, usd=0.2, stopped="a part did not end")], [known], START)
+    whole = merge_reports([report(read, usd=0.1), report(left, usd=0.2, stopped="a part did not end")], [known], START)
     assert whole.rows == (known, read, left)
     assert (whole.usd, whole.stopped) == (0.3, "a part did not end")
 
@@ -82,6 +82,6 @@ def test_what_took_long_is_told_of_the_part_that_took_longest():
     def report(minutes: float, insight: str) -> Report:
         return Report(started_at=START, minutes=minutes, usd=0, rows=(), insight=insight)
 
-    whole = merged([report(3, "It took 3 min."), report(7, "It took 7 min."), report(9, "")], [], START)
+    whole = merge_reports([report(3, "It took 3 min."), report(7, "It took 7 min."), report(9, "")], [], START)
     assert whole.insight == "Of its 3 parts, the one that took longest: It took 7 min."
-    assert merged([], [], START).insight == merged([report(1, "")], [], START).insight == ""
+    assert merge_reports([], [], START).insight == merge_reports([report(1, "")], [], START).insight == ""

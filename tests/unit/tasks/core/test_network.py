@@ -33,7 +33,7 @@ PROXY = "http://proxy.example:3128"
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset the variables for the test, and restore them."""
-    monkeypatch.setattr(network, "_unusable", {})
+    monkeypatch.setattr(network, "unusable", {})
     for name in (*_VARIABLES, "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

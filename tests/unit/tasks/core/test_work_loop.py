@@ -138,7 +138,7 @@ async def test_what_is_opened_there_is_closed_there(error):
 
 
 async def test_a_thread_that_hangs_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(aio, "_THREADS_SECONDS", 0.05)
+    monkeypatch.setattr(aio, "THREADS_SECONDS", 0.05)
     hung, let_go = threading.Event(), threading.Event()
 
     def hang() -> None:

@@ -93,7 +93,7 @@ async def test_a_page_whose_process_is_killed_is_rendered_by_another(tmp_path, m
 
 
 async def _is_asked(renderer: Renderer) -> bool:
-    return renderer._lock.locked()
+    return renderer.process_lock.locked()
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Have renderers start under a hard limit on their memory, in megabytes."""
 
     def limit(megabytes: int) -> None:
-        command = " ".join(map(shlex.quote, render_process._COMMAND))
+        command = " ".join(map(shlex.quote, render_process.COMMAND))
         shell = ("/bin/sh", "-c", f'ulimit -v {megabytes * 1000} && exec {command} "$0"')
-        monkeypatch.setattr(render_process, "_COMMAND", shell)
+        monkeypatch.setattr(render_process, "COMMAND", shell)
 
     return limit
 

@@ -79,7 +79,7 @@ async def test_a_hostile_page_ends_in_time(tmp_path, make):
 
 
 async def test_after_some_pages_that_took_too_much_no_more_are_tried(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "_MOST_LOST", 1)
+    monkeypatch.setattr(render, "MOST_LOST", 1)
     path = pdfs.with_endless_page(tmp_path / "endless.pdf")
     async with Renderer(path, 100, LimitSettings(render_seconds=2)) as renderer:
         await _fails(renderer.page, 1, FailureReason.RENDER)

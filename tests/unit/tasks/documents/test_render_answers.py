@@ -47,7 +47,7 @@ def sent(message: dict[str, Any] | bytes, *, length: int | None = None) -> bytes
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> None:
     """Replace the process by a compromised one that sends these responses."""
     scripted = json.dumps([answer.hex() for answer in (sent(CONFINED), *answers)])
-    monkeypatch.setattr(render_process, "_COMMAND", (sys.executable, "-S", "-c", ANSWERS, scripted))
+    monkeypatch.setattr(render_process, "COMMAND", (sys.executable, "-S", "-c", ANSWERS, scripted))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_process_with_only_a_part_of_the_processor_is_awaited(monkeypatc
     monkeypatch.setattr(render_process, "PATIENCE", 10 * PATIENCE)
     idle = ANSWERS.replace("    message()", "    message(); time.sleep(0.5)").replace("import ", "import time, ", 1)
     answers = json.dumps([answer.hex() for answer in (sent(CONFINED), sent(FACTS))])
-    monkeypatch.setattr(render_process, "_COMMAND", (sys.executable, "-S", "-c", idle, answers))
+    monkeypatch.setattr(render_process, "COMMAND", (sys.executable, "-S", "-c", idle, answers))
     process = RenderProcess()
     with DocumentFile.at(Path(__file__), LimitSettings(open_seconds=0.1)) as file:
         assert isinstance(await process.open(file), Facts)

@@ -79,7 +79,7 @@ async def test_it_gets_nothing_of_the_environment(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
     monkeypatch.setenv("HEARTH_URL", "http://a.secret/")
     command = ("/bin/sh", "-c", "env | tr '\\n' ' ' >&2")
-    monkeypatch.setattr(render_process, "_COMMAND", command)
+    monkeypatch.setattr(render_process, "COMMAND", command)
     process = RenderProcess()
     with DocumentFile.at(Path(__file__), LIMITS) as file, pytest.raises(RendererError) as caught:
         await process.open(file)
@@ -107,7 +107,7 @@ async def test_a_document_without_sharing_leaves_no_process(tmp_path):
 
 
 async def test_a_process_is_replaced_after_a_number_of_documents(tmp_path, monkeypatch):
-    monkeypatch.setattr(sharing, "_MOST_DOCUMENTS", 2)
+    monkeypatch.setattr(sharing, "MOST_DOCUMENTS", 2)
     path = pdfs.written(tmp_path / "one.pdf", "one")
     seen = []
     async with shared_processes():

@@ -61,7 +61,7 @@ def test_a_full_name_stays_as_it_is(host, namespace, model, tag):
 def test_an_ecs_task_goes_by_the_same_rules(path, tag):
     """It imports nothing of the project, and has its own copy."""
     name = "/".join(path) + ("" if tag is None else f":{tag}")
-    assert agent._canonical(name) == canonical_name(name)
+    assert agent.canonical_name(name) == canonical_name(name)
 
 
 def test_of_two_notations_that_are_both_listed_the_exact_one_is_found():

@@ -16,6 +16,7 @@ from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
 from tasks.reading.events import PageDone
 from tasks.results.page import PageStatus
+from tasks.results.usage import Spread
 from tests.support.clock import Clock
 from tests.support.metrics.results import result
 
@@ -71,11 +72,19 @@ def test_the_last_pages_tell_median_and_95th_percentile():
     heard = PageMetrics(Aggregate())
     assert heard.latency() is None
     heard(PageDone(result(PageStatus.READ, None, seconds=3.0)))
-    assert heard.latency() == (3.0, 3.0)
+    assert heard.latency() == Spread(median=3.0, p95=3.0)
     for seconds in range(1, 101):  # the first one is forgotten
         heard(PageDone(result(PageStatus.READ, None, seconds=float(seconds))))
-    median, slow = heard.latency()
-    assert (median, slow) == (pytest.approx(50.5), pytest.approx(95.05))
+    assert heard.latency() == Spread(median=50.5, p95=95.05)
+
+
+def test_the_time_to_the_first_token_is_counted_where_it_is_known():
+    aggregate = Aggregate()
+    heard = PageMetrics(aggregate)
+    for first in (None, 0.5, 1.5):
+        heard(PageDone(result(PageStatus.READ, None, first_seconds=first)))
+    assert aggregate.snapshot().values["FirstTokenSeconds", ""] == {0.5: 1, 1.5: 1}
+    assert heard.first_token() == Spread(median=1.0, p95=1.45)
 
 
 def test_rates_are_of_the_time_since_pages_began(monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ FAR = "http://far.example:11434"
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_unusable", {})
+    monkeypatch.setattr(network, "unusable", {})
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         for spelling in (name, name.lower()):
             monkeypatch.setenv(spelling, "")

@@ -29,28 +29,53 @@ def values(*chunks: bytes, most: int = 10_000) -> list[dict[str, object]]:
 STREAM = b'data: {"a": 1}\n\ndata: {"b": "\xc3\xa9"}\n\ndata: [DONE]\n\n'
 
 
-def test_each_event_is_one_object_and_done_is_none():
-    assert values(STREAM) == [{"a": 1}, {"b": "é"}]
+DONE = {"done": True}
+
+
+def test_each_event_is_one_object_and_the_mark_of_the_end_is_one_too():
+    assert values(STREAM) == [{"a": 1}, {"b": "é"}, DONE]
+
+
+def test_nothing_is_read_after_the_mark_of_the_end():
+    assert values(STREAM, b"data: {broken\n\n") == [{"a": 1}, {"b": "é"}, DONE]
+
+
+def test_a_long_line_in_many_chunks_is_put_together_once():
+    text = "x" * 2_000_000
+    body = b'data: {"a": "' + text.encode() + b'"}\n\n'
+    chunks = [body[at : at + 50] for at in range(0, len(body), 50)]
+    assert values(*chunks, most=10_000_000) == [{"a": text}]
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_it_does_not_matter_how_the_body_is_cut(places):
     cuts = [0, *sorted(places), len(STREAM)]
     chunks = [STREAM[start:end] for start, end in itertools.pairwise(cuts)]
-    assert values(*chunks) == [{"a": 1}, {"b": "é"}]
+    assert values(*chunks) == [{"a": 1}, {"b": "é"}, DONE]
 
 
 @pytest.mark.parametrize(
     "body",
     [
         b': keep-alive\n\nevent: x\nid: 1\nretry: 5\ndata: {"a": 1}\n\n',
-        b'data:{"a": 1}\r\n\r\ndata: [DONE]\r\n\r\n',
+        b'data:{"a": 1}\r\n\r\n',
+        b'\xef\xbb\xbfdata: {"a": 1}\n\n',
+        b'data: {"a": 1}\n\nunheard-of: x\n\n',
         b'data: {"a":\ndata: 1}\n\n',
         b'data: {"a": 1}',
         b'{"a": 1}',
         b'{\n  "a": 1\n}\n',
     ],
-    ids=["other fields", "CRLF", "several lines", "cut at the end", "no stream", "no stream, over several lines"],
+    ids=[
+        "other fields",
+        "CRLF",
+        "byte order mark",
+        "unknown field",
+        "several lines",
+        "cut at the end",
+        "no stream",
+        "no stream, over several lines",
+    ],
 )
 def test_what_servers_make_of_the_format_is_understood(body):
     assert values(body) == [{"a": 1}]

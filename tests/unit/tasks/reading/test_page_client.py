@@ -20,7 +20,7 @@ from tasks.results.page import Attempt
 from tasks.serving.latency_tracker import Served
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import ReadSettings
-from tests.support.ollama.scripted import Say, ScriptedOllama, fails, reads, scripted_ollama
+from tests.support.ollama.scripted import Say, ScriptedOllama, fails, piece, reads, scripted_ollama
 from tests.support.ollama.wire import MODEL, Body
 from tests.support.pooled import pooled
 from tests.support.waiting import PATIENCE, until_async
@@ -96,6 +96,18 @@ async def test_a_server_is_left_alone_for_as_long_as_it_asks(server, tmp_path):
         started = time.monotonic()
         assert await one.ask() == "read"
         assert time.monotonic() - started >= 1
+
+
+async def test_a_page_whose_answer_stalls_is_asked_for_again(server, tmp_path):
+    async def stalls() -> AsyncIterator[bytes]:
+        yield piece("half a")
+        await asyncio.sleep(NEVER)
+
+    server.answers("/api/generate", Say(b"", chunks=stalls), reads("read"))
+    async with asking(tmp_path, server, settings=QUICK.model_copy(update={"silence_seconds": 0.2})) as one:
+        assert await one.ask() == "read"
+    assert one.reasons == [FailureReason.UNAVAILABLE, None]
+    assert "sent nothing more of an answer for 0.2 s" in (one.noted[0].detail or "")
 
 
 async def test_a_page_that_lags_is_asked_for_elsewhere_and_the_first_answer_is_taken(server, other, tmp_path):

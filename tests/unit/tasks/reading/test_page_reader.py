@@ -34,6 +34,8 @@ async def test_a_good_answer_is_stored_with_what_it_took(server, reading):
     assert (result.tokens_in, result.tokens_out, result.timing.eval) == (300, 20, 0.5)
     assert (result.model, result.digest, result.identity) == (MODEL, DIGEST, reading.plan.identity(1, DIGEST))
     assert [(attempt.temperature, attempt.reason) for attempt in result.attempts] == [(0.0, None)]
+    assert result.first_seconds is not None
+    assert 0 < result.first_seconds <= result.seconds
     assert max(result.width, result.height) == OPTIONS.longest_side
 
 

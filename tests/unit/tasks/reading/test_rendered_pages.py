@@ -64,7 +64,7 @@ async def test_a_damaged_page_on_which_nothing_is_found_has_failed_at_once(serve
 @pytest.fixture
 def dusty(monkeypatch: pytest.MonkeyPatch) -> None:
     """One pixel is much of these small images."""
-    monkeypatch.setattr("tasks.documents.render._DUST", 0.0001)
+    monkeypatch.setattr("tasks.documents.render.DUST", 0.0001)
 
 
 @pytest.mark.usefixtures("dusty")

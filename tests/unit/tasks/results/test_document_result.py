@@ -15,7 +15,8 @@ from prefect.exceptions import FailedRun
 from flows.orchestrator.result_json import RESULT_JSON
 from tasks.core.errors import AllFailedError, InputError, StorageError
 from tasks.core.jobs import Plan
-from tasks.results.document_result import DocumentResult, _expanded, _ranges
+from tasks.core.page_ranges import format_ranges, parse_ranges
+from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import Listing, Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
@@ -157,4 +158,4 @@ class TestForce:
 
 @given(st.sets(st.integers(1, 10_000)))
 def test_page_numbers_survive_being_written_in_short(numbers: set[int]):
-    assert list(_expanded(_ranges(sorted(numbers)))) == sorted(numbers)
+    assert list(parse_ranges(format_ranges(sorted(numbers)))) == sorted(numbers)

@@ -99,6 +99,15 @@ def test_a_page_without_flags_is_understood_by_versions_that_know_none(store):
     assert "flags" not in json.loads((store.directory / "pages/0001.json").read_text())
 
 
+def test_a_page_of_a_version_that_did_not_measure_the_first_token_is_read(store):
+    store.write_page(page(1))
+    text = (store.directory / "pages/0001.json").read_text()
+    assert "first_seconds" not in text
+    assert store.page(1).first_seconds is None
+    store.write_page(page(1, first_seconds=0.25))
+    assert store.page(1).first_seconds == 0.25
+
+
 def test_strictly_a_flagged_page_has_failed_and_its_text_is_left_out(store):
     store.write_page(page(1))
     store.write_page(flagged(2))

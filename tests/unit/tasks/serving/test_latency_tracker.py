@@ -75,27 +75,44 @@ def test_what_stays_slow_is_the_usual_by_and_by():
 
 
 def test_the_first_pages_have_all_the_time_that_the_settings_give():
-    assert paced().timeout == 300
+    assert paced().limits().first == 300
 
 
 def test_the_timeout_is_twice_what_the_longest_answer_would_take():
     """1 s for the image and 3 s for 400 tokens make 31.72 s for 4096."""
-    assert round(paced(*[page()] * 8).timeout, 2) == round(2 * (1 + 3 * 4096 / 400), 2)
+    assert round(paced(*[page()] * 8).limits().first, 2) == round(2 * (1 + 3 * 4096 / 400), 2)
+
+
+def test_a_retry_waits_longer_within_the_same_bounds():
+    pace = paced(*[page(4.0)] * 8)
+    usual = pace.limits().first
+    assert (pace.limits(1.2).first, pace.limits(100).first) == (1.2 * usual, 300)
+
+
+def test_only_the_wait_for_the_first_token_follows_the_pace():
+    settings = ReadSettings(timeout_seconds=900, first_token_seconds=300, silence_seconds=20)
+    pace = LatencyTracker(settings, num_predict=4096)
+    before = pace.limits()
+    for _ in range(8):
+        pace.note(page(0.1), 8)
+    after = pace.limits()
+    assert (before.first, after.first) == (300, 30)
+    assert {(limits.silence, limits.whole) for limits in (before, after)} == {(20, 900)}
 
 
 def test_a_timeout_stays_within_the_bounds():
-    assert paced(*[page(0.1)] * 8).timeout == 10
-    assert paced(*[page(200.0)] * 8).timeout == 300
+    assert paced(*[page(0.1)] * 8).limits().first == 10
+    assert paced(*[page(200.0)] * 8).limits().first == 300
 
 
 def test_a_timeout_is_never_shorter_than_twice_the_slowest_page():
     unknown = Served(seconds=30, queued=0, worked=30, writing=0, tokens=0)
-    assert paced(*[unknown] * 8).timeout == 60
+    assert paced(*[unknown] * 8).limits().first == 60
 
 
 @given(st.lists(st.floats(0.01, 1000), max_size=80))
 def test_no_page_times_lead_out_of_the_bounds(seconds):
-    assert 10 <= paced(*map(page, seconds)).timeout <= 300
+    assert 10 <= paced(*map(page, seconds)).limits().first <= 300
 
 
 # Stragglers

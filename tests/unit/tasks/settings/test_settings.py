@@ -65,3 +65,22 @@ def test_a_variable_that_is_no_utf8_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_MODEL", "\udcff")
     with pytest.raises(InputError, match="HEARTH_MODEL is wrong: it is not valid UTF-8"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "first", "whole"),
+    [
+        ({}, 300, 1800),
+        ({"TIMEOUT_SECONDS": "1200"}, 1200, 1200),
+        ({"TIMEOUT_SECONDS": "60"}, 60, 60),
+        ({"FIRST_TOKEN_SECONDS": "20"}, 20, 1800),
+        ({"TIMEOUT_SECONDS": "600", "FIRST_TOKEN_SECONDS": "20"}, 20, 600),
+    ],
+)
+def test_a_timeout_that_is_set_stays_the_only_limit_unless_that_of_the_first_token_is_set_too(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: float, whole: float
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"HEARTH_READ__{name}", value)
+    read = load_settings().read
+    assert (read.first_seconds, read.timeout_seconds) == (first, whole)

@@ -12,8 +12,9 @@ from tasks.core.jobs import BackendName, Document, ReadOptions
 from tasks.results.manifest import Listing, Manifest, RunStatus
 from tasks.results.page import Attempt, PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
-from tasks.results.usage import EndpointRecord, MachineRecord
+from tasks.results.usage import EndpointRecord, MachineRecord, Spread
 from tasks.views.summary import Held, page_row, summary
+from tests.support.metrics.results import result
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TEXT = Path("/results/a|b/document.md")
@@ -54,6 +55,14 @@ def test_it_tells_pages_cost_slots_and_why_pages_failed():
         "| 3 | empty | 1 | It says \\| nothing. |",
     ):
         assert told in text
+
+
+def test_the_time_to_the_first_token_is_shown_where_it_was_measured():
+    assert "first token" not in summary(manifest(), (), TEXT)
+    text = summary(manifest(first_token=Spread(median=0.5, p95=2.25)), (), TEXT)
+    assert "| first token | median 0.50 s, 95th percentile 2.25 s |" in text
+    rows = [page_row(result(first_seconds=seconds), excerpts=False) for seconds in (0.512, None)]
+    assert [row["first token"] for row in rows] == [0.51, ""]
 
 
 def test_it_tells_the_servers_with_leases_and_when_they_stop():

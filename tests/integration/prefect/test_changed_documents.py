@@ -1,4 +1,4 @@
-"""A run reads one file, whatever becomes of it meanwhile; the same bytes are read once, whatever they are called."""
+"""A run reads one version of a file, even if it changes meanwhile; equal bytes are read once under any name."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def replaced(novel: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [overwritten, cut_off, replaced])
-def test_a_document_that_changes_is_read_as_it_was_and_flagged(
+def test_a_document_that_changes_during_a_run_is_read_as_it_was_and_flagged(
     hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]
 ):
     before = shutil.copy(novel, novel.with_name("before.pdf"))
@@ -67,7 +67,9 @@ def test_a_document_that_changes_is_read_as_it_was_and_flagged(
 
 
 @pytest.mark.parametrize("change", [Path.touch, Path.unlink])
-def test_an_unchanged_copy_is_no_change(hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]):
+def test_replacing_a_document_with_an_equal_copy_is_no_change(
+    hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]
+):
     outcome = changed_meanwhile(hearth, serving, novel, change)
     assert (outcome.code, outcome.json["flags"]) == (0, []), outcome.err
 
@@ -87,7 +89,7 @@ def rows(outcome: Outcome) -> dict[str, dict]:
     return {Path(row["document"]).name: row for row in json.loads(outcome.out)["rows"]}
 
 
-def test_equal_documents_in_a_batch_are_read_once_and_found_under_both_names(hearth: Hearth, serving, novel: Path):
+def test_equal_documents_in_a_batch_are_read_once_and_stored_under_both_names(hearth: Hearth, serving, novel: Path):
     shutil.copy(novel, novel.with_name("copy.pdf"))
     engine = serving("echo", slots=4)
     outcome = hearth("batch", novel.parent, "--json", **engine.settings)

@@ -1,4 +1,4 @@
-"""However many machines and runs a process has, EC2 is asked about their pool once in a poll interval."""
+"""However many machines and runs a process has, it asks EC2 about their pool once per poll interval."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def follow(pool: OpenPool, machine: str, held: list[InstanceLease]) -> Int
     return held[-1].interruption
 
 
-async def test_six_runs_on_six_machines_look_no_oftener_than_one(aws: AwsFront, pool: Pool, held: list[InstanceLease]):
+async def test_six_runs_on_six_machines_make_as_many_calls_as_one(aws: AwsFront, pool: Pool, held: list[InstanceLease]):
     for _ in range(MACHINES):
         await follow(await opened(), launch(aws, pool), held)
     before, began = looks(aws), time.monotonic()
@@ -61,9 +61,7 @@ async def test_six_runs_on_six_machines_look_no_oftener_than_one(aws: AwsFront, 
     assert time.monotonic() - began >= 4 * POLL_S * 0.9
 
 
-async def test_a_run_sees_of_its_own_machine_what_another_looked_for(
-    aws: AwsFront, pool: Pool, held: list[InstanceLease]
-):
+async def test_a_run_reacts_only_to_changes_of_its_own_machine(aws: AwsFront, pool: Pool, held: list[InstanceLease]):
     names = [launch(aws, pool) for _ in range(2)]
     interruptions = [await follow(await opened(), name, held) for name in names]
     aws.behind("ec2").terminate_instances(InstanceIds=[names[1]])

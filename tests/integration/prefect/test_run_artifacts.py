@@ -1,4 +1,4 @@
-"""What a person finds in Prefect's UI about a run, asked from the server's API."""
+"""What Prefect's server stores of a run, and its UI shows."""
 
 import json
 from base64 import b64decode
@@ -21,7 +21,7 @@ def report(tmp_path: Path) -> Path:
     return pdfs.written(tmp_path / "Report 7.pdf", "One.", "Two.", "")
 
 
-def test_runs_and_tasks_are_named_for_document_and_page(hearth: Hearth, prefect, report: Path):
+def test_runs_and_tasks_are_named_after_document_and_page(hearth: Hearth, prefect, report: Path):
     run = hearth.read(report, "--pages", "1-2").manifest["flow_run_id"]
     (flow_run,) = prefect("flow_runs", flow_runs={"id": {"any_": [run]}})
     tasks = _settled(lambda: prefect("task_runs", flow_runs={"id": {"any_": [run]}}), 3)
@@ -59,7 +59,7 @@ def test_a_run_with_nothing_left_to_read_still_shows_all_pages(hearth: Hearth, p
     assert "1 of them by this run" in artifacts["summary"]
 
 
-def test_failed_pages_make_a_partial_run_that_says_why(hearth: Hearth, prefect, serving, report: Path):
+def test_failed_pages_make_a_partial_run_with_the_reason(hearth: Hearth, prefect, serving, report: Path):
     engine = serving("silent")
     outcome = hearth.read(report, "--attempts", "1", **engine.settings)
     (flow_run,) = prefect("flow_runs", flow_runs={"id": {"any_": [outcome.manifest["flow_run_id"]]}})
@@ -70,20 +70,20 @@ def test_failed_pages_make_a_partial_run_that_says_why(hearth: Hearth, prefect, 
     assert "someone else runs it" in artifacts["servers"]
 
 
-def test_runs_go_to_the_server_that_prefect_api_url_names(hearth: Hearth, prefect, report: Path):
+def test_runs_use_the_server_at_prefect_api_url(hearth: Hearth, prefect, report: Path):
     outcome = hearth.read(report)
     assert prefect("flow_runs", flow_runs={"id": {"any_": [outcome.manifest["flow_run_id"]]}})
     assert not list(Path(hearth.environment["HEARTH_HOME"]).glob("servers/prefect-*"))
 
 
-def test_a_prefect_api_that_does_not_answer_is_told_in_one_line(hearth: Hearth, report: Path):
+def test_a_prefect_api_that_does_not_answer_is_reported_in_one_line(hearth: Hearth, report: Path):
     outcome = hearth("read", report, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert "PREFECT_API_URL" in outcome.err
 
 
-def test_without_excerpts_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):
+def test_without_excerpts_prefect_receives_no_page_text(hearth: Hearth, prefect, tmp_path: Path):
     secret = pdfs.written(tmp_path / "secret.pdf", "Xylophone")
     run = hearth.read(secret, HEARTH_EXCERPTS="false").manifest["flow_run_id"]
     scope = {"flow_runs": {"id": {"any_": [run]}}}

@@ -1,14 +1,15 @@
-"""How often the HTTP API asks Prefect, and what it makes of a refusal."""
+"""Retries of calls to Prefect, and how its errors are distinguished."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.api.prefect_state import RefusedError, call_prefect
+from flows.api.prefect_state import PrefectCalls, RefusedError
 from tasks.core.errors import ServerError
 from tests.support.waiting import PATIENCE
 
@@ -34,19 +35,23 @@ class Prefect:
         return "the answer"
 
 
+def _calls(seconds: float = PATIENCE) -> PrefectCalls:
+    return PrefectCalls(cast("Any", None), seconds)
+
+
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.api.prefect_state.RETRY_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-async def test_prefect_is_asked_again_while_a_trouble_may_pass(at_once: None, status: int):
+async def test_a_call_is_repeated_after_a_transient_error(at_once: None, status: int):
     prefect = Prefect(status, status, status)
-    assert await call_prefect(prefect.answer, PATIENCE) == "the answer"
+    assert await _calls().call(prefect.answer) == "the answer"
     assert prefect.asked == 4
 
 
-async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
+async def test_a_call_is_repeated_after_a_broken_connection(at_once: None):
     broken = iter([httpx.ConnectError("refused"), httpx.ReadError("reset")])
 
     async def ask() -> str:
@@ -54,23 +59,23 @@ async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
             raise error
         return "the answer"
 
-    assert await call_prefect(ask, PATIENCE) == "the answer"
+    assert await _calls().call(ask) == "the answer"
 
 
-async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
+async def test_a_call_that_prefect_refuses_is_not_repeated(at_once: None):
     prefect = Prefect(401)
     with pytest.raises(ServerError, match="Prefect does not respond"):
-        await call_prefect(prefect.answer, PATIENCE)
+        await _calls().call(prefect.answer)
     assert prefect.asked == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
-async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out_of_order(at_once: None, status: int):
+async def test_a_rejected_request_has_an_error_of_its_own(at_once: None, status: int):
     with pytest.raises(RefusedError, match=f"HTTP {status}"):
-        await call_prefect(Prefect(status).answer, PATIENCE)
+        await _calls().call(Prefect(status).answer)
 
 
 @pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
-async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
+async def test_a_lasting_error_is_raised_at_the_time_limit(at_once: None, status: int):
     with pytest.raises(ServerError, match="Prefect does not respond"):
-        await call_prefect(Prefect(*[status] * 10_000).answer, 0.05)
+        await _calls(0.05).call(Prefect(*[status] * 10_000).answer)

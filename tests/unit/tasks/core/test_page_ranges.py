@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.documents.pdf import select_pages
+from tasks.core.page_ranges import select_pages
 
 
 def test_no_selection_means_all_pages():

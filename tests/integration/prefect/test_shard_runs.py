@@ -1,4 +1,4 @@
-"""A batch that several runs share, on a real server with two workers; what is read is a server that takes its time."""
+"""A batch that several runs share, on a real server with two workers; the page server is slow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.prefect.bringing_up import Up, brought_up, processes
-from tests.integration.prefect.conftest import Engine, _served
+from tests.integration.prefect.conftest import Engine, serve
+from tests.integration.prefect.hearth_up import Up, brought_up, processes
 from tests.support.pdfs import written
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.long("starts Prefect and workers"), pytest.mark.timeou
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with _served(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 1.5}) as engine:
+    with serve(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 1.5}) as engine:
         yield engine
 
 
@@ -82,9 +82,7 @@ def running(up: Up, run: str, output: Path) -> list[str]:
     return [each["id"] for each in parts(up, run)]
 
 
-def test_three_runs_read_each_document_once_and_there_is_one_report(
-    up: Up, engine: Engine, inbox: Path, tmp_path: Path
-):
+def test_three_runs_read_each_document_once_and_write_one_report(up: Up, engine: Engine, inbox: Path, tmp_path: Path):
     run = started(up, inbox, output := tmp_path / "out")
     assert up.ended(run)["state_name"] == "Completed"
     children = parts(up, run)
@@ -98,7 +96,7 @@ def test_three_runs_read_each_document_once_and_there_is_one_report(
     assert (again["state_name"], parts(up, again["id"])) == ("Completed", [])
 
 
-def test_what_no_worker_has_begun_is_read_by_the_batchs_own_run(up: Up, inbox: Path, tmp_path: Path):
+def test_the_batchs_own_run_reads_parts_that_no_worker_has_begun(up: Up, inbox: Path, tmp_path: Path):
     up.ask("PATCH", "/work_pools/hearth", {"concurrency_limit": 1})
     try:
         run = started(up, inbox, output := tmp_path / "out")
@@ -110,7 +108,7 @@ def test_what_no_worker_has_begun_is_read_by_the_batchs_own_run(up: Up, inbox: P
     assert pages(output) == 88
 
 
-def test_a_part_whose_process_is_killed_is_told_and_left_for_the_next_batch(
+def test_a_part_whose_process_is_killed_is_reported_and_left_for_the_next_batch(
     up: Up, engine: Engine, inbox: Path, tmp_path: Path
 ):
     run = started(up, inbox, output := tmp_path / "out")
@@ -138,7 +136,7 @@ def test_a_batch_that_is_cancelled_cancels_its_parts(up: Up, inbox: Path, tmp_pa
     assert pages(output) < 88
 
 
-def test_the_dollars_and_the_time_are_shared_out(up: Up, inbox: Path, tmp_path: Path):
+def test_budget_and_deadline_are_divided_among_the_parts(up: Up, inbox: Path, tmp_path: Path):
     run = started(up, inbox, output := tmp_path / "out", max_minutes=0.3)
     assert up.ended(run)["state_name"] == "Stopped"
     rows = report(output)

@@ -1,4 +1,4 @@
-"""Callers and webhooks of the HTTP API: tokens, signatures and URLs."""
+"""Clients and webhooks of the HTTP API: tokens, signatures and URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from flows.api.addresses import resolve_webhook
 from flows.api.app import create_app
-from flows.api.prefect_state import Status
+from flows.api.prefect_state import PrefectCalls, Status
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.signature import SIGNATURE_HEADER, sign, verify
@@ -25,7 +25,7 @@ from tests.support.waiting import PATIENCE
 NOW = 1_800_000_000.0
 
 
-def test_a_signature_is_valid_for_its_body_secret_and_time_alone():
+def test_a_signature_is_valid_only_for_its_body_secret_and_time():
     headers = sign("secret", b"{}", NOW)
     assert verify("secret", headers, b"{}", now=NOW + 60)
     assert verify("secret", {name.lower(): value for name, value in headers.items()}, b"{}", now=NOW)
@@ -54,12 +54,12 @@ def test_a_webhook_without_a_signature_is_refused(headers: dict[str, str]):
         *("https://user:password@8.8.8.8/", "ftp://8.8.8.8/", "file:///etc/passwd", "8.8.8.8", "https://", "https://["),
     ],
 )
-async def test_webhooks_are_sent_to_public_addresses_over_https_alone(url: str):
+async def test_webhooks_are_sent_only_to_public_addresses_over_https(url: str):
     with pytest.raises(InputError):
         await resolve_webhook(url, private=False)
 
 
-async def test_a_public_address_is_used_as_it_is():
+async def test_a_public_address_is_accepted():
     assert await resolve_webhook("https://8.8.8.8/hook?a=b", private=False) == "8.8.8.8"
 
 
@@ -90,7 +90,7 @@ async def test_private_networks_can_be_allowed_but_not_metadata_services(url: st
 async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, address: str, host: str, code: int):
     app = create_app(Settings(), ApiSettings(directory=tmp_path))
     app.state.service = SimpleNamespace(
-        api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, SimpleNamespace(), PATIENCE)
+        api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, PrefectCalls(SimpleNamespace(), PATIENCE))
     )
 
     async def at_address(scope, receive, send) -> None:

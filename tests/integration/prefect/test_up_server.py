@@ -1,4 +1,4 @@
-"""`hearth up` holds its Prefect server: it stays, comes back where it was, and notes how runs ended meanwhile."""
+"""The Prefect server of `hearth up` stays, restarts at its address, and records the ends of runs that it missed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.prefect.bringing_up import Up, brought_up, left
 from tests.integration.prefect.conftest import Engine
+from tests.integration.prefect.hearth_up import Up, brought_up, left
 from tests.support.commands import Hearth, PrefectServer
 from tests.support.environment import clean
 from tests.support.pdfs import ending_across, written
@@ -42,7 +42,7 @@ def answers(up: Up) -> bool:
         return False
 
 
-def test_status_tells_of_which_server_a_worker_is(up: Up):
+def test_status_shows_the_server_of_a_worker(up: Up):
     shown = " ".join(up.hearth("status").out.split())
     facts = json.loads(up.hearth("status", "--json").out)["servers"]
     (about,) = [each["about"] for each in facts if "about" in each]
@@ -51,7 +51,7 @@ def test_status_tells_of_which_server_a_worker_is(up: Up):
     assert "in use" in shown
 
 
-def test_a_run_that_vanishes_will_be_crashed_and_one_that_a_person_disabled_stays_so(up: Up):
+def test_the_automation_for_vanished_runs_is_created_and_stays_disabled_if_a_person_disabled_it(up: Up):
     (made,) = up.post("/automations/filter")
     assert made["name"] == "Hearth: a run vanished"
     up.ask("PATCH", f"/automations/{made['id']}", {"enabled": False})
@@ -60,7 +60,7 @@ def test_a_run_that_vanishes_will_be_crashed_and_one_that_a_person_disabled_stay
     assert (again["id"], again["enabled"]) == (made["id"], False)
 
 
-def test_a_server_that_is_killed_is_back_at_its_address_and_the_run_under_way_ends_as_it_did(up: Up, tmp_path: Path):
+def test_a_killed_server_restarts_at_its_address_and_the_active_run_ends_normally(up: Up, tmp_path: Path):
     paper = ending_across(tmp_path / "long.pdf", *(f"{number} of many." for number in range(40)))
     run = up.run("process-document/on-demand", job={"document": str(paper), "output": str(tmp_path / "out")})
     until(lambda: list(tmp_path.glob("out/*/pages/*.json")))
@@ -75,8 +75,8 @@ def test_a_server_that_is_killed_is_back_at_its_address_and_the_run_under_way_en
 
 
 @pytest.mark.long("waits for an idle time")
-def test_it_stays_where_prefect_api_url_names_it_though_nothing_else_uses_it(tmp_path: Path):
-    """It was held by the worker of a shell without the variable, and by none of a shell with it."""
+def test_the_server_stays_while_a_worker_uses_it_through_prefect_api_url(tmp_path: Path):
+    """A worker in a shell with the variable set keeps it, too."""
     home = tmp_path / "up"
     with brought_up(home, HEARTH_IDLE_MINUTES="0.03") as up:
         named = replace(up.hearth, environment={**up.hearth.environment, "PREFECT_API_URL": up.api})
@@ -91,7 +91,7 @@ def test_it_stays_where_prefect_api_url_names_it_though_nothing_else_uses_it(tmp
 
 
 @pytest.mark.long("starts a server anew")
-def test_a_worker_whose_server_somebody_stopped_ends_and_the_next_one_is_at_the_same_address(tmp_path: Path):
+def test_a_worker_ends_when_its_server_is_stopped_and_the_next_server_has_the_same_address(tmp_path: Path):
     with brought_up(tmp_path / "up") as up:
         name = next((tmp_path / "up").glob("servers/prefect-*")).name
         stopped = up.hearth("stop", name, "--force")
@@ -106,7 +106,7 @@ class TestServerOfAnotherOwner:
     """One that PREFECT_API_URL names and that Hearth did not start is not started again by Hearth."""
 
     @pytest.mark.long("waits until a server is given up")
-    def test_a_run_that_ended_while_it_was_away_has_its_true_end_when_it_is_back(self, serving: Any, tmp_path: Path):
+    def test_a_run_that_ended_while_the_server_was_away_gets_its_final_state_later(self, serving: Any, tmp_path: Path):
         home = seed(tmp_path / "prefect")
         environment = {**clean(), **QUIET, "PREFECT_HOME": str(home)}
         gate = tmp_path / "gate"

@@ -1,4 +1,4 @@
-"""What a post makes: a run that is called after its file, and kept once under each name."""
+"""A posted document becomes a run that is named after its file, and is kept once under each name."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ async def test_options_may_be_in_the_query_of_a_form(api: Application, pdf: byte
     assert (job["slots"], job["pages"]) == (3, "1")
 
 
-async def test_an_option_that_is_given_in_both_is_refused(api: Application, pdf: bytes):
+async def test_an_option_in_both_query_and_form_is_refused(api: Application, pdf: bytes):
     response = await api.client.post("/documents?pages=1", files={"file": pdf}, data={"pages": "1"})
     assert (response.status_code, "repeated" in response.json()["detail"]) == (422, True)
 
 
-async def test_a_run_its_document_and_its_status_are_called_after_the_file(api: Application, pdf: bytes):
+async def test_a_run_its_document_and_its_status_are_named_after_the_file(api: Application, pdf: bytes):
     view = await _sent(api, pdf, "Minutes of May.pdf", pages="1")
     run = _run(api, view)
     assert (run.name, view["filename"]) == ("Minutes of May, pages 1", "Minutes of May.pdf")
@@ -73,16 +73,16 @@ async def test_a_run_its_document_and_its_status_are_called_after_the_file(api: 
     assert (run.parameters["job"]["document"], document.read_bytes()) == (str(document), pdf)
 
 
-async def test_the_filename_that_is_asked_for_counts_more_than_the_files(api: Application, pdf: bytes):
+async def test_the_parameter_filename_overrides_the_name_of_the_file(api: Application, pdf: bytes):
     assert (await _sent(api, pdf, "blob", filename="paper.pdf"))["filename"] == "paper.pdf"
 
 
-async def test_a_run_without_a_name_is_not_called_by_64_digits(api: Application, pdf: bytes):
+async def test_a_run_without_a_file_name_has_a_short_name(api: Application, pdf: bytes):
     view = await _posted(api, pdf)
     assert (_run(api, view).name, view["filename"]) == (f"document {view['sha256'][:8]}, all pages", None)
 
 
-async def test_the_same_document_under_another_name_is_the_same_run_under_the_first(api: Application, pdf: bytes):
+async def test_the_same_document_under_another_name_is_the_same_run(api: Application, pdf: bytes):
     first, second = await _sent(api, pdf, "first.pdf"), await _sent(api, pdf, "second.pdf")
     assert (second["id"], second["filename"]) == (first["id"], "first.pdf")
 
@@ -96,14 +96,14 @@ async def test_a_document_under_several_names_is_kept_once(api: Application, pdf
     assert (api.directory / "documents" / f"{view['sha256']}.pdf") in kept
 
 
-async def test_names_of_a_document_are_bounded(api: Application, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
+async def test_the_names_of_a_document_are_limited(api: Application, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("flows.api.uploads.MOST_NAMES", 2)
     for number in range(4):
         view = await _sent(api, pdf, f"{number}.pdf")
     assert len(list((api.directory / "documents" / view["sha256"]).iterdir())) == 2
 
 
-async def test_where_a_file_system_has_no_links_the_document_is_read_as_it_is_kept(
+async def test_without_hard_links_the_document_is_read_under_its_hash(
     api: Application, pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
@@ -115,8 +115,8 @@ async def test_where_a_file_system_has_no_links_the_document_is_read_as_it_is_ke
     assert view["filename"] == "paper.pdf"
 
 
-async def test_a_run_that_follows_one_of_another_name_goes_on_in_the_same_place(api: Application, pdf: bytes):
-    """Pages of the same bytes under other names beside it are taken over, so that none is paid for twice."""
+async def test_a_run_after_one_with_another_name_continues_with_its_pages(api: Application, pdf: bytes):
+    """It takes over the stored pages of the same bytes, so that none is read twice."""
     first = await _sent(api, pdf, "first.pdf")
     results = await _ended(api, first, Failed())
     second = await _sent(api, pdf, "second.pdf")
@@ -124,7 +124,7 @@ async def test_a_run_that_follows_one_of_another_name_goes_on_in_the_same_place(
     assert (await _ended(api, second, Completed())).parent == results.parent
 
 
-async def test_after_its_results_were_deleted_a_document_is_read_anew(api: Application, pdf: bytes):
+async def test_a_document_is_read_again_after_its_results_were_deleted(api: Application, pdf: bytes):
     first = await _sent(api, pdf)
     await _ended(api, first, Completed())
     assert (await _sent(api, pdf))["id"] == first["id"]
@@ -146,6 +146,6 @@ async def test_the_text_is_downloaded_under_the_documents_name(api: Application,
 async def test_without_a_token_a_page_of_another_origin_cannot_post_a_form(
     api: Application, pdf: bytes, origin: str, code: int
 ):
-    """Which browsers let any page do, other than a bare document."""
+    """Browsers let any page post a form, but not a plain document."""
     response = await api.client.post("/documents", files={"file": pdf}, headers={"Origin": origin})
     assert response.status_code == code

@@ -1,4 +1,4 @@
-"""Many callers of the HTTP API at once, over a real Prefect server on SQLite and a real worker."""
+"""Many simultaneous clients of the HTTP API, with a real Prefect server on SQLite and a real worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLERS = 30
 
 
 @pytest.mark.long("thirty runs of a worker, while SQLite takes one writer at a time")
-def test_thirty_callers_at_once_are_all_answered_and_have_their_documents_read(
+def test_thirty_simultaneous_clients_are_served_and_their_documents_are_read(
     session_prefect: PrefectServer, tmp_path: Path
 ):
     documents = [pdfs.written(tmp_path / "a.pdf", f"One of {uuid4()}.").read_bytes() for _ in range(_CALLERS)]

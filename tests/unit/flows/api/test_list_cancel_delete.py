@@ -30,39 +30,39 @@ async def test_runs_are_listed_newest_first_and_each_once(api: Application):
     assert await _all(api, "/documents?limit=3") == made[::-1]
 
 
-async def test_runs_of_the_same_moment_are_each_listed_once(api: Application):
+async def test_runs_with_equal_times_are_each_listed_once(api: Application):
     made = [str(api.run(Completed(), minutes=1).id) for _ in range(5)]
     assert sorted(await _all(api, "/documents?limit=2")) == sorted(made)
 
 
-async def test_a_run_that_comes_meanwhile_shifts_nothing(api: Application):
+async def test_a_new_run_does_not_shift_the_next_page_of_the_list(api: Application):
     made = [str(api.run(Completed()).id) for _ in range(4)]
     first, following = await _listed(api, "/documents?limit=2")
     api.run(Completed())
     assert first + (await _listed(api, following))[0] == made[::-1]
 
 
-async def test_the_list_tells_what_each_run_is_and_where_the_rest_is(api: Application):
+async def test_the_list_describes_each_run_and_links_the_next_page(api: Application):
     record = api.run(Completed(name="Partial"))
     (shown,) = (await api.client.get("/documents")).json()["documents"]
     assert (shown["status"], shown["sha256"], shown["filename"]) == ("partial", record.sha256, None)
     assert (await api.client.get(shown["links"]["self"])).json()["created"] == shown["created"]
 
 
-async def test_an_empty_list_has_no_next_part(api: Application):
+async def test_an_empty_list_has_no_next_page(api: Application):
     assert (await api.client.get("/documents")).json() == {"documents": [], "next": None}
 
 
-async def test_only_runs_with_a_status_are_listed(api: Application):
+async def test_the_list_can_be_filtered_by_status(api: Application):
     failed, _, forgotten = api.run(Failed()), api.run(Completed()), api.run(None)
     assert await _all(api, "/documents?status=failed") == [str(failed.id)]
     assert await _all(api, "/documents?status=failed&status=unknown") == [str(forgotten.id), str(failed.id)]
 
 
-async def test_a_request_looks_through_so_many_runs_and_the_next_goes_on(
+async def test_a_filtered_request_examines_a_limited_number_of_runs_and_the_next_continues(
     api: Application, monkeypatch: pytest.MonkeyPatch
 ):
-    """However many there are, and whatever is looked for."""
+    """The limit does not depend on the number of runs or on the filter."""
     monkeypatch.setattr("flows.api.routes.STATES_PER_REQUEST", 5)
     monkeypatch.setattr("flows.api.routes.MOST_EXAMINED", 10)
     oldest = api.run(Failed())
@@ -76,7 +76,7 @@ async def test_a_request_looks_through_so_many_runs_and_the_next_goes_on(
 @pytest.mark.parametrize(
     "query", ["cursor=soon", "cursor=-1-" + "0" * 32, "cursor=" + "f" * 40, "limit=0", "limit=101", "status=well"]
 )
-async def test_a_wrong_question_is_refused(api: Application, query: str):
+async def test_invalid_parameters_are_refused(api: Application, query: str):
     assert (await api.client.get(f"/documents?{query}")).status_code == 422
 
 
@@ -85,12 +85,12 @@ async def _cancelled(api: Application, record) -> tuple[int, str]:
     return response.status_code, response.json().get("status", response.json().get("detail"))
 
 
-async def test_a_run_that_waits_is_cancelled_at_once_however_often_it_is_asked(api: Application):
+async def test_a_waiting_run_is_cancelled_at_once_even_repeatedly(api: Application):
     record = api.run(Scheduled())
     assert [await _cancelled(api, record) for _ in range(2)] == [(200, "cancelled")] * 2
 
 
-async def test_a_run_that_reads_is_being_cancelled_until_its_worker_has_ended_it(api: Application):
+async def test_an_active_run_is_cancelling_until_its_worker_has_ended_it(api: Application):
     record = api.run(Running())
     assert [await _cancelled(api, record) for _ in range(2)] == [(202, "cancelling")] * 2
     api.prefect.states[record.id] = Cancelled()
@@ -103,7 +103,7 @@ async def test_a_run_that_has_ended_cannot_be_cancelled(api: Application, state)
     assert (code, told.endswith("there is nothing to cancel.")) == (409, True)
 
 
-async def test_what_was_never_posted_can_be_neither_cancelled_nor_deleted(api: Application):
+async def test_an_unknown_run_can_be_neither_cancelled_nor_deleted(api: Application):
     missing = f"/documents/{uuid4()}"
     answers = [await api.client.post(f"{missing}/cancel"), await api.client.delete(missing)]
     assert [response.status_code for response in answers] == [404, 404]
@@ -118,7 +118,7 @@ def _files(api: Application) -> list[str]:
     return [str(path) for path in kept if path.name != ".lock" or path.parent.name != "webhooks"]
 
 
-async def test_of_a_run_that_is_deleted_nothing_is_left(api: Application):
+async def test_a_deleted_run_leaves_no_files(api: Application):
     record = api.run(Completed())
     api.webhook(record)
     (api.directory / "documents" / record.sha256).mkdir()
@@ -129,13 +129,13 @@ async def test_of_a_run_that_is_deleted_nothing_is_left(api: Application):
 
 
 @pytest.mark.parametrize("state", [Scheduled(), Running(), Cancelling()], ids=str)
-async def test_a_run_that_goes_on_is_not_deleted(api: Application, state):
+async def test_an_active_run_is_not_deleted(api: Application, state):
     record = api.run(state)
     before = _files(api)
     assert (await _deleted(api, record), _files(api)) == (409, before)
 
 
-async def test_a_document_stays_while_another_run_has_it(api: Application):
+async def test_a_document_is_kept_while_another_run_uses_it(api: Application):
     first = api.run(Completed())
     other = api.run(Running(), sha256=first.sha256)
     assert await _deleted(api, first) == 204
@@ -144,8 +144,8 @@ async def test_a_document_stays_while_another_run_has_it(api: Application):
     assert not first.output.exists()
 
 
-async def test_results_that_runs_share_stay_until_the_last_is_deleted(api: Application):
-    """A run that failed and the one that followed it have the same results."""
+async def test_shared_results_are_kept_until_the_last_run_is_deleted(api: Application):
+    """A failed run and the run after it share their results."""
     first = api.run(Failed(), output="key/paper-1")
     second = api.run(Completed(), sha256=first.sha256, output="key/paper-1")
     assert await _deleted(api, second) == 204
@@ -154,7 +154,7 @@ async def test_results_that_runs_share_stay_until_the_last_is_deleted(api: Appli
     assert _files(api) == []
 
 
-async def test_the_results_of_a_forced_run_go_and_those_of_the_others_stay(api: Application):
+async def test_deleting_a_forced_run_keeps_the_results_of_others(api: Application):
     first = api.run(Completed(), output="key/0/paper-1")
     second = api.run(Completed(), output="key/1/paper-1")
     assert await _deleted(api, first) == 204
@@ -163,14 +163,14 @@ async def test_the_results_of_a_forced_run_go_and_those_of_the_others_stay(api: 
     assert _files(api) == []
 
 
-async def test_nothing_outside_of_the_results_is_deleted(api: Application, tmp_path):
+async def test_nothing_outside_the_results_is_deleted(api: Application, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     record = api.run(Completed(), output=str(elsewhere))
     assert await _deleted(api, record) == 204
     assert (elsewhere / "document.md").exists()
 
 
-async def test_while_a_worker_is_still_at_its_results_a_run_is_not_deleted(api: Application):
+async def test_a_run_is_not_deleted_while_a_worker_writes_its_results(api: Application):
     record = api.run(Crashed())
     lease = take_exclusive(record.output / ".lock")
     assert await _deleted(api, record) == 409
@@ -178,9 +178,9 @@ async def test_while_a_worker_is_still_at_its_results_a_run_is_not_deleted(api: 
     assert await _deleted(api, record) == 204
 
 
-async def test_while_its_document_is_posted_again_a_run_is_not_deleted(api: Application):
+async def test_a_run_is_not_deleted_while_its_document_is_posted_again(api: Application):
     record = api.run(Completed())
-    lease = take_shared(api.service.locks.of_document(record.sha256))
+    lease = take_shared(api.service.accepted.document_lock(record.sha256))
     assert await _deleted(api, record) == 409
     lease.release()
     assert await _deleted(api, record) == 204

@@ -1,4 +1,4 @@
-"""What is queued, and not yet a run of Prefect: named, bounded, listed, cancelled and deleted like any other."""
+"""Queued requests, which are not Prefect runs yet: named, limited, listed, cancelled and deleted like any other."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _kept(api: Application) -> list[str]:
     return [path.name for path in kept if path.name != ".lock"]
 
 
-async def test_a_run_that_was_queued_has_the_files_name_and_its_record_keeps_what_it_was(busy: Application, pdf: bytes):
+async def test_a_queued_run_is_named_after_the_file_and_its_record_keeps_its_values(busy: Application, pdf: bytes):
     queued = await _posted(busy, pdf, "Minutes of May.pdf", pages="1")
     busy.prefect.busy = None
     view = await busy.submitted(queued["id"])
@@ -80,7 +80,7 @@ async def test_a_run_that_was_queued_has_the_files_name_and_its_record_keeps_wha
     assert queued["filename"] == "Minutes of May.pdf"
 
 
-async def test_what_is_queued_is_listed_as_waiting_and_prefect_is_not_asked(busy: Application, pdf: bytes):
+async def test_queued_requests_are_listed_as_waiting_without_a_call_to_prefect(busy: Application, pdf: bytes):
     queued = await _posted(busy, pdf)
     (listed,) = await _listed(busy, "?status=waiting")
     assert (listed["id"], listed["run"], listed["status"]) == (queued["id"], None, "waiting")
@@ -94,7 +94,7 @@ async def test_health_answers_while_the_queue_waits_for_prefect(busy: Applicatio
     assert (await busy.client.get("/health")).json() == {"status": "ok", "missing": []}
 
 
-async def test_what_is_cancelled_in_the_queue_makes_no_run(busy: Application, pdf: bytes):
+async def test_a_request_cancelled_in_the_queue_creates_no_run(busy: Application, pdf: bytes):
     queued = await _posted(busy, pdf)
     assert [await _cancelled(busy, queued) for _ in range(2)] == [(200, "cancelled")] * 2
     assert [path.name for path in (busy.directory / "queue").glob("*.json")] == []
@@ -105,7 +105,7 @@ async def test_what_is_cancelled_in_the_queue_makes_no_run(busy: Application, pd
     assert [(each["id"], each["status"]) for each in await _listed(busy)][1] == (queued["id"], "cancelled")
 
 
-async def test_the_same_post_after_a_cancelled_one_is_another_request(busy: Application, pdf: bytes):
+async def test_an_equal_post_after_a_cancelled_one_is_a_new_request(busy: Application, pdf: bytes):
     queued = await _posted(busy, pdf)
     await _cancelled(busy, queued)
     busy.prefect.busy = None
@@ -115,7 +115,7 @@ async def test_the_same_post_after_a_cancelled_one_is_another_request(busy: Appl
     assert len(_runs(busy)) == 1
 
 
-async def test_a_run_that_prefect_makes_while_its_request_is_cancelled_is_cancelled_too(busy: Application, pdf: bytes):
+async def test_a_run_created_while_its_request_is_cancelled_is_cancelled_too(busy: Application, pdf: bytes):
     busy.prefect.busy = 0
     queued = await _posted(busy, pdf)
     await until_async(lambda: busy.prefect.created)
@@ -127,7 +127,7 @@ async def test_a_run_that_prefect_makes_while_its_request_is_cancelled_is_cancel
     assert busy.prefect.states[_runs(busy)[0].id].is_cancelled()
 
 
-async def test_a_request_that_is_a_run_is_cancelled_in_prefect_by_its_run(busy: Application, pdf: bytes):
+async def test_a_submitted_request_is_cancelled_in_prefect(busy: Application, pdf: bytes):
     busy.prefect.busy = None
     view = await busy.submitted((await _posted(busy, pdf))["id"])
     (run,) = _runs(busy)
@@ -137,9 +137,7 @@ async def test_a_request_that_is_a_run_is_cancelled_in_prefect_by_its_run(busy: 
     assert busy.prefect.states[run.id].is_cancelling()
 
 
-async def test_what_is_queued_is_not_deleted_before_it_is_cancelled_and_then_nothing_is_left(
-    busy: Application, pdf: bytes
-):
+async def test_a_queued_request_is_deleted_only_after_it_was_cancelled(busy: Application, pdf: bytes):
     queued = await _posted(busy, pdf)
     assert await _deleted(busy, queued) == 409
     await _cancelled(busy, queued)
@@ -149,7 +147,7 @@ async def test_what_is_queued_is_not_deleted_before_it_is_cancelled_and_then_not
     assert await _deleted(busy, queued) == 404
 
 
-async def test_what_was_deleted_does_not_come_back_when_prefect_answers(busy: Application, pdf: bytes):
+async def test_a_deleted_request_does_not_return_when_prefect_responds(busy: Application, pdf: bytes):
     busy.prefect.busy = 0
     queued = await _posted(busy, pdf)
     await until_async(lambda: busy.prefect.created)
@@ -162,14 +160,14 @@ async def test_what_was_deleted_does_not_come_back_when_prefect_answers(busy: Ap
     assert _kept(busy) == []
 
 
-async def test_the_document_of_another_request_that_is_queued_stays(busy: Application, pdf: bytes):
+async def test_the_document_of_another_queued_request_is_kept(busy: Application, pdf: bytes):
     first, other = await _posted(busy, pdf), await _posted(busy, pdf, pages="1")
     await _cancelled(busy, first)
     assert await _deleted(busy, first) == 204
     assert (busy.directory / "documents" / f"{other['sha256']}.pdf").exists()
 
 
-async def test_a_forced_request_that_is_cancelled_and_deleted_takes_no_results_of_others(busy: Application, pdf: bytes):
+async def test_deleting_a_cancelled_forced_request_keeps_the_results_of_others(busy: Application, pdf: bytes):
     busy.prefect.busy = None
     first = await busy.submitted((await _posted(busy, pdf, force="true"))["id"])
     (run,) = _runs(busy)
@@ -183,7 +181,7 @@ async def test_a_forced_request_that_is_cancelled_and_deleted_takes_no_results_o
     assert (results / "pages").exists()
 
 
-async def test_a_request_whose_results_were_removed_makes_another_run(busy: Application, pdf: bytes):
+async def test_a_request_whose_results_were_removed_creates_another_run(busy: Application, pdf: bytes):
     busy.prefect.busy = None
     first = await busy.submitted((await _posted(busy, pdf))["id"])
     busy.prefect.states[_runs(busy)[0].id] = Completed()
@@ -192,10 +190,8 @@ async def test_a_request_whose_results_were_removed_makes_another_run(busy: Appl
 
 
 @pytest.mark.parametrize("state", [Scheduled(), Running(), Completed()], ids=str)
-async def test_a_run_of_the_version_before_is_found_by_the_same_post_under_its_id(
-    busy: Application, pdf: bytes, state: Any
-):
-    """Its id is Prefect's, and nothing is queued for it."""
+async def test_an_equal_post_finds_a_run_of_an_earlier_version_under_its_id(busy: Application, pdf: bytes, state: Any):
+    """Its id is that of Prefect, and it is not in the queue."""
     busy.prefect.busy = None
     view = await busy.submitted((await _posted(busy, pdf))["id"])
     (run,) = _runs(busy)
@@ -209,7 +205,7 @@ async def test_a_run_of_the_version_before_is_found_by_the_same_post_under_its_i
     assert (again.json()["id"], again.json()["run"], len(_runs(busy))) == (str(run.id), str(run.id), 1)
 
 
-async def test_the_webhook_of_what_is_cancelled_in_the_queue_is_due(busy: Application, pdf: bytes):
+async def test_the_webhook_of_a_request_cancelled_in_the_queue_is_sent(busy: Application, pdf: bytes):
     queued = _uuid(await _posted(busy, pdf))
     before = (await busy.service.runs.states([queued]))[queued]
     busy.service.accepted.withdraw(busy.service.runs.record(queued))
@@ -217,8 +213,8 @@ async def test_the_webhook_of_what_is_cancelled_in_the_queue_is_due(busy: Applic
     assert (before.is_final(), after.is_final()) == (False, True)
 
 
-async def test_what_waits_outlives_a_backend_that_died_between_two_files(tmp_path: Path, pdf: bytes):
-    """The request is on disk, its record is not yet."""
+async def test_a_queued_request_survives_a_crash_between_its_two_files(tmp_path: Path, pdf: bytes):
+    """The request is on disk, but not its record."""
     async with application(tmp_path) as api:
         api.prefect.busy = DOWN
         queued = await _posted(api, pdf, "paper.pdf")
@@ -228,7 +224,7 @@ async def test_what_waits_outlives_a_backend_that_died_between_two_files(tmp_pat
         assert (await until_async(lambda: api.service.runs.record(_uuid(queued)))).filename == "paper.pdf"
 
 
-async def test_a_failed_run_is_followed_by_one_of_the_next_generation(busy: Application, pdf: bytes):
+async def test_the_run_after_a_failed_one_has_the_next_generation(busy: Application, pdf: bytes):
     busy.prefect.busy = None
     await busy.submitted((await _posted(busy, pdf))["id"])
     busy.prefect.states[_runs(busy)[0].id] = Failed()

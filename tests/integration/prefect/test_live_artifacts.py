@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: seldom enough, and never in a page's way; without a server."""
+"""Artifacts of an active run: updated rarely enough, and never delaying a page; without a server."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     monkeypatch.setattr(flows.ui.artifacts, "acreate_markdown_artifact", taking.create)
     monkeypatch.setattr(flows.ui.artifacts, "get_client", client)
     _limited(monkeypatch, PATIENCE)
-    monkeypatch.setattr(flows.ui.live_artifacts, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(flows.ui.live_artifacts, "TICK_SECONDS", 0.01)
     return taking
 
 
@@ -92,18 +92,18 @@ async def read(live: Live, pages: int, *, after: Callable[[int], object] = lambd
         await asyncio.to_thread(told)
 
 
-async def test_progress_pages_and_slots_are_shown_in_the_end_whatever_was_shown_before(prefect: Prefect):
+async def test_the_final_update_shows_progress_pages_and_slots(prefect: Prefect):
     await read(Live("Report 7", Settings()), 30)
     assert prefect.data["progress"] == 100.0
     assert [row["page"] for row in prefect.data["pages"]] == list(range(1, 31))
     assert "30 pages" in prefect.data["slots"]
 
 
-async def test_ten_thousand_pages_at_once_make_a_handful_of_calls_and_no_table(
+async def test_ten_thousand_pages_cause_a_handful_of_calls_and_no_table(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch
 ):
     live = Live("Report 7", Settings())
-    _seldom(monkeypatch, live._progress, live._slots)
+    _seldom(monkeypatch, live.progress, live.slots)
     await read(live, 10_000)
     assert prefect.data["progress"] == 100.0
     assert prefect.calls.total() <= 4
@@ -116,16 +116,16 @@ def _seldom(monkeypatch: pytest.MonkeyPatch, *artifacts: flows.ui.artifacts.Arti
         monkeypatch.setattr(artifact, "seconds", 10 * PATIENCE)
 
 
-async def test_progress_moves_while_pages_are_read(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
+async def test_progress_is_updated_while_pages_are_read(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.0)
-    _seldom(monkeypatch, live._pages, live._slots)
+    monkeypatch.setattr(live.progress, "seconds", 0.0)
+    _seldom(monkeypatch, live.pages, live.slots)
     await read(live, 5, after=lambda number: until(lambda: prefect.calls["progress"] >= number))
     assert prefect.calls["progress"] > 3
     assert prefect.calls["pages"] == prefect.calls["slots"] == 1
 
 
-async def test_what_is_being_shown_when_the_run_ends_is_shown_whole_and_made_once(prefect: Prefect):
+async def test_an_update_in_progress_at_the_end_creates_no_second_artifact(prefect: Prefect):
     prefect.trouble = lambda: asyncio.sleep(0.05)
     live = Live("Report 7", Settings())
     async with live:
@@ -138,9 +138,7 @@ async def test_what_is_being_shown_when_the_run_ends_is_shown_whole_and_made_onc
 
 
 @pytest.mark.parametrize("trouble", ["refused", "hangs", "deleted"])
-async def test_a_server_that_takes_nothing_holds_nothing_up(
-    prefect: Prefect, trouble: str, monkeypatch: pytest.MonkeyPatch
-):
+async def test_an_unresponsive_server_delays_no_page(prefect: Prefect, trouble: str, monkeypatch: pytest.MonkeyPatch):
     async def refused() -> None:
         raise httpx.ConnectError("refused")
 
@@ -158,7 +156,7 @@ async def test_a_server_that_takes_nothing_holds_nothing_up(
     assert prefect.calls.total() > 0
 
 
-async def test_what_was_not_taken_is_shown_when_the_server_is_back(prefect: Prefect):
+async def test_a_failed_update_is_repeated_when_the_server_is_back(prefect: Prefect):
     async def refused_once() -> None:
         prefect.trouble = None
         raise httpx.ConnectError("refused")
@@ -168,9 +166,9 @@ async def test_what_was_not_taken_is_shown_when_the_server_is_back(prefect: Pref
     assert prefect.data["progress"] == 100.0
 
 
-async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
+async def test_a_deleted_artifact_is_created_again(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.0)
+    monkeypatch.setattr(live.progress, "seconds", 0.0)
     updated = prefect.update_artifact
 
     async def deleted_once(artifact: UUID, update: Any) -> None:
@@ -190,7 +188,7 @@ async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, 
     assert prefect.data["progress"] == 100.0
 
 
-async def test_a_document_of_a_batch_leaves_the_slots_to_the_batch(prefect: Prefect):
+async def test_only_the_batch_shows_slots_and_not_its_documents(prefect: Prefect):
     await read(Live("Report 7", Settings(), has_servers=False), 5)
     await read(Live("batch", Settings(), has_pages=False), 5)
     assert prefect.calls.keys() == {"progress", "pages", "slots"}

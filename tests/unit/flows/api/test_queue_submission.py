@@ -50,14 +50,14 @@ async def test_a_run_with_unknown_parameters_does_not_block_others(
 async def test_a_request_becomes_one_run_even_if_the_backend_dies_before_it_records_it(
     kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ):
-    """Also if the run has ended meanwhile: otherwise a forced one would be paid for twice."""
+    """Even if the run has ended: otherwise a forced request would be read twice."""
     prefect = Prefect()
 
     def fail(*_: object) -> None:
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.api.accepted.Accepted.submitted", fail)
+        patched.setattr("flows.api.accepted.Accepted.record_submitted", fail)
         async with serving(kept, prefect) as client:
             request = await accepted(client, pdf, force=True)
             await until_async(lambda: prefect.runs)

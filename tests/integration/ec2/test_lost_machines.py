@@ -1,4 +1,4 @@
-"""`hearth read` on EC2: every page once, whatever becomes of the machine, of Prefect or of the command."""
+"""`hearth read` on EC2: each page is read once, whatever happens to the machine, Prefect or the command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.prefect_home import seed
 from tests.support.waiting import PATIENCE
 
 
-def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_reads_every_page_once(
+def test_after_an_interruption_notice_the_run_continues_on_another_machine_and_reads_every_page_once(
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     reading, first = halfway(ec2, machines, paper(tmp_path, 30), held)
@@ -37,7 +37,7 @@ def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_r
 
 
 @pytest.mark.long("takes 13 s; an interruption notice goes the same way")
-def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
+def test_pages_in_flight_on_a_vanished_machine_are_read_again_on_another(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
     reading, first = halfway(ec2, machines, paper(tmp_path, 20), held)
@@ -52,9 +52,7 @@ def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
 
 
 @pytest.mark.long("takes 17 s; an interruption notice goes the same way")
-def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_one_ended(
-    ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
-):
+def test_a_machine_whose_ollama_died_is_replaced_and_ended(ec2: Hearth, machines: Machines, held: Path, tmp_path: Path):
     reading, first = halfway(ec2, machines, paper(tmp_path, 12), held)
     first.crash()
     held.unlink()
@@ -64,7 +62,7 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
 
 
 @pytest.mark.long("starts a Prefect server")
-def test_with_prefect_s_server_killed_the_document_is_finished_and_the_machine_given_back(
+def test_after_prefects_server_was_killed_the_document_is_completed_and_the_machine_released(
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     home = tmp_path / "home"
@@ -82,7 +80,7 @@ def test_with_prefect_s_server_killed_the_document_is_finished_and_the_machine_g
 
 @pytest.mark.long("starts a Prefect server")
 @pytest.mark.parametrize("count", ["1", "2"])
-def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
+def test_the_command_ends_if_machines_aws_and_prefect_are_all_gone(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
 ):
     home = tmp_path / "home"
@@ -103,7 +101,7 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
 
 
 @pytest.mark.long("launches three machines, one after the other")
-def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
+def test_machines_that_vanish_before_any_page_are_not_replaced_for_ever(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
     held.write_text("0")
@@ -116,7 +114,7 @@ def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
 
 
 @pytest.mark.long("waits for AWS in vain")
-def test_interrupted_while_aws_hangs_the_command_ends_soon(
+def test_an_interrupted_command_ends_soon_even_if_aws_hangs(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=0.5)

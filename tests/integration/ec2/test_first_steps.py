@@ -1,4 +1,4 @@
-"""What a newcomer to EC2 does, from `hearth infra up` to `hearth infra down`."""
+"""The first steps on EC2, from `hearth infra up` to `hearth infra down`."""
 
 from __future__ import annotations
 

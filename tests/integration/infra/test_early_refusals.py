@@ -1,4 +1,4 @@
-"""What AWS would refuse later is refused before anything is made, with the setting that mends it."""
+"""Whatever AWS would refuse later is refused before anything is created, with the setting to change."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def stacks(cloud: Cloud) -> list[str]:
 class TestDisk:
     """`disk_gb` against the snapshot of the image: EC2 launches nothing on a smaller disk."""
 
-    def test_a_smaller_disk_than_the_image_is_refused_before_the_stack(self, cloud: Cloud):
+    def test_a_disk_smaller_than_the_image_is_refused_before_the_stack(self, cloud: Cloud):
         image(cloud, 120)
         with pytest.raises(RequestError, match=r"the disk only 100 GB.*DISK_GB to at least 120"):
             ec2.up(cloud.aws, pool(disk_gb=100), cloud.listen, poll_seconds=0.02)
         assert stacks(cloud) == []
 
-    def test_one_as_large_is_not(self, cloud: Cloud):
+    def test_a_disk_as_large_as_the_image_is_accepted(self, cloud: Cloud):
         check_disk_size(cloud.aws, image(cloud, 120), 120, SETTING)
 
-    def test_an_ecs_machine_is_looked_at_too_by_its_own_setting(self, cloud: Cloud):
+    def test_the_disk_of_an_ecs_machine_is_checked_with_its_own_setting(self, cloud: Cloud):
         image(cloud, 120)
         with pytest.raises(RequestError, match="HEARTH_ECS_STACK__DISK_GB"):
             ecs.up(cloud.aws, service(disk_gb=100), cloud.listen, poll_seconds=0.02)
 
-    def test_the_deep_learning_image_is_known_to_need_100_gb_without_asking(self):
+    def test_the_deep_learning_image_is_known_to_need_100_gb(self):
         parameter = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
         with pytest.raises(RequestError, match="HEARTH_EC2_STACK__DISK_GB"):
             pool(base_ami_parameter=parameter, disk_gb=99)
@@ -90,7 +90,7 @@ class TestBalancer:
 class TestSetting:
     """An error names the setting of the stack that is deployed, not of another."""
 
-    def test_of_the_image(self, cloud: Cloud):
+    def test_an_unknown_image_parameter_names_the_setting_of_its_stack(self, cloud: Cloud):
         with pytest.raises(RequestError, match=r"HEARTH_ECS_STACK__AMI_PARAMETER.*made for ECS"):
             ecs.up(cloud.aws, service(ami_parameter="/no/such"), cloud.listen, poll_seconds=0.02)
         with pytest.raises(RequestError, match="HEARTH_EC2_STACK__BASE_AMI_PARAMETER"):
@@ -98,7 +98,7 @@ class TestSetting:
         with pytest.raises(RequestError, match=f"{SETTING} to one that names a thing"):
             base_image(cloud.aws, "/no/such", SETTING, "a thing")
 
-    def test_of_the_subnets_where_there_is_no_default_network(self, cloud: Cloud):
+    def test_missing_subnets_name_the_setting_of_their_stack(self, cloud: Cloud):
         for vpc in cloud.aws.ec2.describe_vpcs()["Vpcs"]:
             for subnet in cloud.aws.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])[
                 "Subnets"

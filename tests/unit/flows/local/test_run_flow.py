@@ -1,4 +1,4 @@
-"""A command waits until Prefect has noted how its run ended, as long as Prefect's server is there."""
+"""A command waits until Prefect has recorded its run's end, while Prefect's server is available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ELSEWHERE = PrefectApi("http://prefect.lan:4200/api", None)
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Event]]:
-    monkeypatch.setattr(flows.local.run_flow, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(flows.local.run_flow, "POLL_SECONDS", 0.01)
     events: list[Event] = []
     with subscribe(events.append):
         yield events
@@ -78,16 +78,16 @@ async def test_the_command_waits_for_its_own_server_to_restart(monkeypatch: pyte
     assert told == []
 
 
-async def test_the_command_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
+async def test_the_command_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, True)
-    monkeypatch.setattr(flows.local.run_flow, "_RECORDED_SECONDS", 0.1)
+    monkeypatch.setattr(flows.local.run_flow, "RECORDED_SECONDS", 0.1)
     run, marks = outcomes()
     marks.ended.set_result(outcome := ServerError("as it ended"))
     assert await wait_for_outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1
 
 
-async def test_an_ended_run_does_not_fail_because_prefect_could_not_record_it(
+async def test_a_run_does_not_fail_because_prefect_could_not_record_its_end(
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, False)

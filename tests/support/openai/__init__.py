@@ -1,0 +1,1 @@
+"""Servers for tests that speak OpenAI's API."""
