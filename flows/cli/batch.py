@@ -66,6 +66,10 @@ def batch(
     pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
+    longest_side: options.LongestSide = None,
+    num_ctx: options.NumCtx = None,
+    num_predict: options.NumPredict = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Read all new or changed documents on the same servers.

@@ -57,6 +57,10 @@ NumPredict = Annotated[
     int | None,
     _setting("READ__NUM_PREDICT", _READ.num_predict, "TOKENS", "Maximum length of a page's text in tokens.", min=1),
 ]
+Profile = Annotated[
+    str | None,
+    _setting("READ__PROFILE", "the model's", "NAME", "Profile that says what the model is sent, for example olmocr-2."),
+]
 RunningHeaders = Annotated[
     Headers,
     typer.Option(metavar="NAME", help="Running headers, running footers and page numbers: keep, or drop."),

@@ -57,6 +57,7 @@ def read(
     pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
     longest_side: options.LongestSide = None,
     num_ctx: options.NumCtx = None,
     num_predict: options.NumPredict = None,
@@ -193,5 +194,6 @@ def _facts(manifest: Manifest) -> dict[str, object]:
         "output": str(manifest.output),
         "failures": [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed],
         "flags": [str(flag) for flag in manifest.flags],
+        "doubtful_pages": {e.page: e.confidence for e in manifest.pages.doubtful},
         "flagged_pages": {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)},
     }

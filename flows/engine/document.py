@@ -56,7 +56,8 @@ async def read_document(
     settings = load_settings()
     if prepared is None:
         job = await resolve_output(job)
-        prepared = await prepare(job, settings, await password_of(job), began=began)
+        setup = await shared.setup() if shared else None
+        prepared = await prepare(job, settings, await password_of(job), began=began, setup=setup)
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=shared is None)
@@ -94,8 +95,9 @@ async def _read_on_servers(
         page_seconds = group.costs.work_of(plan.document.name)
         with subscribe(recorder.hear), subscribe(page_seconds), subscribe(group.metrics.hear):
             await group.work.run(lambda: renderer.ahead(expected[: plan.slots]))
-            await group.ready()
-            servers, call = group.servers, prepared.setup.call
+            warmth = await group.ready()
+            servers, call = group.servers, prepared.setup.call_on(warmth.family, warmth.weights)
+            recorder.call = call
             reader = PageReader(
                 plan,
                 call,

@@ -13,10 +13,14 @@ from typing import Self
 from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
 from tasks.results.report import DocumentStatus, Row, text_of
+from tasks.settings.reading import OVERRIDES
 from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
+_OF_TEXT = {"prompt", "longest_side", "num_ctx", "num_predict", "attempts"}
+_FORMER_TIMES = {"timeout_seconds": 300, "timeout_least_seconds": 30, "retry_seconds": 60}
+"""What entries of earlier versions also depend on, at its default then; it decides nothing about a page's text."""
 _S3_SECONDS = 10.0
 """How often the index is saved in S3, where it is written anew. A document missing from it is only opened again."""
 
@@ -55,11 +59,13 @@ class DocumentIndex:
             batch.backend,
             settings.backend,
             batch.prompt,
-            settings.read.model_dump(),
+            {**settings.read.model_dump(include=_OF_TEXT), **_FORMER_TIMES},
         ]
         # Newer options are left out where they are not set, so that entries of earlier versions still match.
-        more = {"pages", "longest_side", "num_ctx", "num_predict"}
-        request += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
+        named = settings.read.model_dump(mode="json", include={*OVERRIDES, "profile"}, exclude_none=True)
+        more = {"pages", "longest_side", "num_ctx", "num_predict", "profile", "headers", "pictures"}
+        named |= batch.model_dump(mode="json", include=more, exclude_none=True)
+        request += [named] if named else []
         self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self._entries = {entry.path: entry for entry in entries(self._files, INDEX, IndexEntry)}
 

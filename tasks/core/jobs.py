@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import operator
 import re
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import Any
 
 from pydantic import Field
 
@@ -60,6 +62,8 @@ class ReadOptions(Frozen):
     # Left out at their defaults: they were not there when the first pages were stored.
     headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
     pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
+    profile: str | None = Field(None, exclude_if=lambda value: value is None)
+    overrides: dict[str, Any] = Field({}, exclude_if=operator.not_)
 
 
 class Document(Frozen):

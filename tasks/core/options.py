@@ -88,6 +88,13 @@ class Options(Form):
     prompt: str | None = optional_field(
         "Prompt", "Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty."
     )
+    profile: str | None = optional_field(
+        "Profile",
+        "Name of the profile that says what the model is sent, such as olmocr-2. HEARTH_READ__PROFILE, or the model's, "
+        "if empty.",
+        "olmocr-2",
+        exclude_if=lambda value: value is None,
+    )
     headers: Headers = Field(
         Headers.KEEP,
         title="Running headers",

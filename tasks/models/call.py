@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.core.calls import Endpoint
 from tasks.core.errors import InputError
 from tasks.core.jobs import ReadOptions
 from tasks.inference.schema import GenerateRequest
-from tasks.models.profile import Endpoint, Profile
+from tasks.models.profile import Profile
 from tasks.models.prompts import general_prompt
 
 
@@ -42,6 +43,7 @@ class ModelCall:
             self.num_ctx,
             self.num_predict,
             idle_seconds,
+            think=profile.think,
             chat=profile.endpoint is Endpoint.CHAT,
             system=profile.system or "",
             stop=profile.stop,

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import stamina
 
@@ -13,6 +13,7 @@ from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer
 from tasks.models.call import ModelCall
+from tasks.models.clean_up import Claim
 from tasks.reading.validate import validate
 from tasks.results.page import Attempt
 from tasks.serving.server_pool import Server, Servers
@@ -21,11 +22,12 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer: the page's text, the digest of the model that gave it, and its flags."""
+    """A good answer: the page's text, the digest of the model that gave it, its flags, and what it claims beside."""
 
     answer: Answer
     digest: str
     flags: tuple[Flag, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
 
 class PageClient:
@@ -182,7 +184,7 @@ class PageClient:
             raise
         note()
         self._servers.answered += 1
-        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags)
+        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags, page.claims)
 
     def _warn_of_thinking(self, answer: Answer) -> None:
         """Warn once that the model thinks, although the request turns that off."""

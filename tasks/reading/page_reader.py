@@ -159,6 +159,7 @@ class PageReader:
             confidence=answer.confidence if answer else None,
             first_seconds=None if answer is None or answer.first_seconds is None else round(answer.first_seconds, 3),
             **({"timing": answer.timing} if answer else {}),
+            claims=dict(reading.claims) if reading else {},
             attempts=attempts,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),

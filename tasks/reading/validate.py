@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.models.clean_up import clean_up
-from tasks.models.profile import CleanUp
 from tasks.models.prompts import NO_TEXT
 from tasks.reading.clean import Cleaned, clean, is_refusal, is_unfinished_thought
 from tasks.text.loops import Loop, find_loop
 
+_LANGUAGE = "primary_language"
+"""What olmOCR claims of each page: null where it found nothing to read."""
 _THINKS = "it spent them on thinking. Use a model that does not think (an instruct tag), or raise --num-predict"
 
 
@@ -38,9 +40,9 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: 
     page = _page(answer.response, steps)
     if is_refusal(page.text):
         raise PageError(FailureReason.DECLINED, "The model answered that it cannot read the page.")
-    if page.text == NO_TEXT:
+    if page.text == NO_TEXT or (not page.text and page.claims.get(_LANGUAGE, "") is None):
         ink = (f"the model found no text, but {image.ink:.2%} of the page is ink",) if image.has_ink else ()
-        return Cleaned("", (*page.done, *ink))
+        return Cleaned("", (*page.done, *ink), page.claims)
     if not page.text and image.has_ink:
         thought = f" The model thought for {answer.thought} characters without an answer." if answer.thought else ""
         raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.{thought}")
@@ -58,7 +60,7 @@ def part_of(answer: Answer, steps: Sequence[CleanUp] = ()) -> str:
 def _page(text: str, steps: Sequence[CleanUp]) -> Cleaned:
     page = clean(text)
     written = clean_up(page.text, steps)
-    return Cleaned(written.text.strip(), (*page.done, *written.removed))
+    return Cleaned(written.text.strip(), (*page.done, *written.removed), written.claims)
 
 
 def _repetition(answer: Answer, loop: Loop | None) -> str:

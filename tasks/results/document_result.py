@@ -26,13 +26,15 @@ class Result(BaseModel):
 
 
 class PageCounts(Result):
-    """How many pages there are, by status, how many are flagged, and how many this run read."""
+    """How many pages there are, by status, flagged, doubtful, of unknown confidence, and read by this run."""
 
     pages: int = 0
     read: int = 0
     blank: int = 0
     failed: int = 0
     flagged: int = 0
+    doubtful: int = 0
+    confidence_unknown: int = 0
     read_now: int = 0
 
 
@@ -114,6 +116,8 @@ class DocumentResult(Result):
                 blank=pages.blank,
                 failed=len(pages.failed),
                 flagged=pages.flagged,
+                doubtful=pages.doubted,
+                confidence_unknown=pages.unsure,
                 read_now=manifest.read_now,
             ),
             strict=strict,

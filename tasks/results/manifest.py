@@ -27,7 +27,7 @@ PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
 
 
 DOUBTFUL = 0.8
-"""Confidence below which a page is worth a look."""
+"""Confidence below which a page is doubtful, unless the settings name another."""
 _MOST_DOUBTFUL = 20
 
 
@@ -43,6 +43,10 @@ class Listing:
         read, blank: how many pages ended so.
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
+        doubtful: the least confident pages, up to 20 of them, in order.
+        doubted: how many pages are doubtful.
+        unsure: how many pages were read by a server that does not tell its confidence.
+        confidence: of the least confident page; None if that of no page is known.
     """
 
     file: StoragePath
@@ -53,11 +57,15 @@ class Listing:
     tokens_out: int = 0
     flagged: int = 0
     doubtful: tuple[PageEntry, ...] = ()
+    doubted: int = 0
+    unsure: int = 0
+    confidence: float | None = None
 
     @classmethod
-    def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
+    def of(cls, entries: Iterable[PageEntry], file: StoragePath, doubtful_below: float = DOUBTFUL) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = 0
+        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = 0
+        lowest: float | None = None
         failed, doubtful = [], list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
@@ -68,9 +76,17 @@ class Listing:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
-            if entry.confidence is not None and entry.confidence < DOUBTFUL:
+            if entry.confidence is None:
+                unsure += entry.status is PageStatus.READ
+                continue
+            lowest = entry.confidence if lowest is None else min(lowest, entry.confidence)
+            if entry.confidence < doubtful_below:
+                doubted += 1
                 doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful))
+        return cls(
+            *(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged),
+            *(tuple(doubtful), doubted, unsure, lowest),
+        )
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)
@@ -128,6 +144,7 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
+        doubtful_below: confidence below which a page is doubtful.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -153,6 +170,8 @@ class Manifest(Frozen):
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
+    # Left out at its default, so that versions without it can read all other manifests.
+    doubtful_below: float = Field(DOUBTFUL, exclude_if=lambda value: value == DOUBTFUL)
 
     def count(self, *statuses: PageStatus) -> int:
         """Return how many pages have one of these statuses."""
@@ -184,6 +203,9 @@ class Manifest(Frozen):
             "blank": self.pages.blank,
             "failed": len(self.failed),
             "flagged": self.pages.flagged,
+            "doubtful": self.pages.doubted,
+            "confidence_unknown": self.pages.unsure,
+            "confidence": self.pages.confidence,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),

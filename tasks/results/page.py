@@ -48,6 +48,7 @@ class PageEntry(Frozen):
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
         first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
+        claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
     """
 
     page: int
@@ -62,6 +63,7 @@ class PageEntry(Frozen):
     # Left out if unknown or empty, so that versions without it can read all other pages.
     confidence: float | None = Field(None, exclude_if=_is_unknown)
     first_seconds: float | None = Field(None, exclude_if=_is_unknown)
+    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
 
     @property

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tasks.core.events import Progress, emit
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Document, Plan
-from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest
+from tasks.results.manifest import DOUBTFUL, PAGES_BEGIN, PAGES_END, Listing, Manifest
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
 from tasks.storage.files import StoragePath, files_at
@@ -117,9 +117,10 @@ class ResultStore:
                 head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
                 tail = "".join(dropwhile(PAGES_END.__ne__, lines))
             facts = json.loads(head + PAGES_BEGIN + tail)
-            pages = Listing.of(Listing(self.manifest_path), self.manifest_path)
+            doubtful_below = facts.get("doubtful_below", DOUBTFUL) if isinstance(facts, dict) else DOUBTFUL
+            pages = Listing.of(Listing(self.manifest_path), self.manifest_path, doubtful_below)
             return Manifest.model_validate(facts | {"pages": pages})
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:

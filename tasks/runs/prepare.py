@@ -1,12 +1,13 @@
 """Job and settings become a Plan: every blank is filled in and everything is checked, but nothing is started."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, ModelError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.core.options import Options
@@ -16,14 +17,18 @@ from tasks.documents.pdf import inspect_document, password_from
 from tasks.inference.api import Api
 from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
-from tasks.models.catalog import find_profile
+from tasks.models.catalog import GENERAL, find_profile, named_profile, profile_by_server
+from tasks.models.profile import Profile
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
+from tasks.settings.reading import OVERRIDES, ReadSettings
 from tasks.settings.settings import Settings
 from tasks.storage.downloads import LocalCopy, local_copy
 
 _CALL_OPTIONS = ("prompt", "longest_side", "num_ctx", "num_predict")
+_OF_AN_ATTEMPT = {"temperatures"}
+"""Of the settings that stand in place of a profile's, what does not decide which stored pages are found again."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,10 @@ class Setup:
 
     Attributes:
         options: that decide which stored pages are found again.
-        call: what is sent for each page.
+        call: what is sent for each page, by the model's name; see `call_on`.
         require_gpu: whether a model that is not wholly in GPU memory is an error.
+        named: the options that a person or the settings name.
+        read: the settings.
     """
 
     choice: Choice
@@ -42,6 +49,27 @@ class Setup:
     call: ModelCall
     slots: int
     require_gpu: bool
+    named: Mapping[str, Any]
+    read: ReadSettings
+
+    def call_on(self, family: str, weights: str) -> ModelCall:
+        """Return what is sent to a server that names the model's family and weights.
+
+        They choose the profile where neither a person nor the model's name does. The images keep their size, because
+        they are rendered before the server is known; and pages that stand are found by other facts.
+
+        Raises:
+            ModelError: such a model cannot be used.
+        """
+        if self.options.profile or self.call.profile.name != GENERAL:
+            return self.call
+        profile = profile_by_server(family, weights, self.read.profiles_directory)
+        if profile.name == GENERAL:
+            return self.call
+        if profile.refused and family:
+            raise ModelError(f"The model {self.model}, whose family is {family}, cannot be used: {profile.refused}")
+        call = plan_call(self.model, _overridden(profile, self.read), self.options, dict(self.named))
+        return replace(call, longest_side=self.call.longest_side)
 
 
 def choose_setup(requested: Options, settings: Settings) -> Setup:
@@ -58,13 +86,30 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     named_options = {name: getattr(read, name) for name in _CALL_OPTIONS if name in read.model_fields_set}
     named_options |= {name: value for name in _CALL_OPTIONS if (value := getattr(requested, name))}
     defaults = {name: getattr(read, name) for name in _CALL_OPTIONS}
-    options = ReadOptions(**{**defaults, **named_options}, headers=requested.headers, pictures=requested.pictures)
-    profile = find_profile(model, directory=read.profiles_directory)
+    chosen = requested.profile or read.profile
+    overrides = read.model_dump(mode="json", include=set(_overrides(read)) - _OF_AN_ATTEMPT, exclude_none=True)
+    options = ReadOptions(
+        **{**defaults, **named_options},
+        headers=requested.headers,
+        pictures=requested.pictures,
+        profile=chosen,
+        overrides=overrides,
+    )
+    directory = read.profiles_directory
+    profile = named_profile(chosen, directory) if chosen else find_profile(model, directory)
     if profile.refused and settings.url_api is not Api.OPENAI:
         raise InputError(f"The model {model} cannot be used: {profile.refused}")
-    call = plan_call(model, profile, options, named_options)
+    call = plan_call(model, _overridden(profile, read), options, named_options)
     slots = requested.slots or settings.slots or choice.backend.default_slots
-    return Setup(choice, model, options, call, slots, requested.require_gpu)
+    return Setup(choice, model, options, call, slots, requested.require_gpu, named_options, read)
+
+
+def _overrides(read: ReadSettings) -> dict[str, Any]:
+    return {name: value for name in OVERRIDES if (value := getattr(read, name)) is not None}
+
+
+def _overridden(profile: Profile, read: ReadSettings) -> Profile:
+    return profile.replaced(_overrides(read))
 
 
 @dataclass(frozen=True)
@@ -109,12 +154,18 @@ class Prepared:
 
 
 async def prepare(
-    job: Job, settings: Settings, password: str | None = None, *, began: datetime | None = None
+    job: Job,
+    settings: Settings,
+    password: str | None = None,
+    *,
+    began: datetime | None = None,
+    setup: Setup | None = None,
 ) -> Prepared:
     """Decide what a run will do. Blocks that the job names are resolved by the caller.
 
     A password of the document wins over that of a variable. `began` is when the run began, which may have been
-    interrupted since; now if None.
+    interrupted since; now if None. `setup` is the batch's, whose documents are all read in the same way; chosen by the
+    job if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.
@@ -124,7 +175,8 @@ async def prepare(
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=path)
-        plan, setup = _plan(job, settings, inspected.document, began or datetime.now(UTC))
+        setup = setup or choose_setup(job, settings)
+        plan = _plan(job, settings, setup, inspected.document, began or datetime.now(UTC))
         store = ResultStore(plan.output, shared=True)
         digest = await setup.choice.backend.digest(plan.model)
         digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
@@ -134,12 +186,10 @@ async def prepare(
         raise
 
 
-def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> tuple[Plan, Setup]:
-    numbers = select_pages(job.pages, document.pages)
-    setup = choose_setup(job, settings)
-    plan = Plan(
+def _plan(job: Job, settings: Settings, setup: Setup, document: Document, began: datetime) -> Plan:
+    return Plan(
         document=document,
-        numbers=numbers,
+        numbers=select_pages(job.pages, document.pages),
         backend=setup.choice.backend.name,
         model=setup.model,
         options=setup.options,
@@ -154,7 +204,6 @@ def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> 
         max_usd=job.max_usd,
         minutes=job.minutes,
     )
-    return plan, setup
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:

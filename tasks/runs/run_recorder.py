@@ -9,6 +9,7 @@ from itertools import zip_longest
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
+from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Listing, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
@@ -27,6 +28,7 @@ class RunRecorder:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
         flags: flags of the document that were raised while it was read.
+        call: what was sent for each page, once the server is known.
     """
 
     prepared: Prepared
@@ -35,6 +37,7 @@ class RunRecorder:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
     flags: list[Flag] = field(default_factory=list)
+    call: ModelCall | None = None
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
@@ -109,7 +112,8 @@ class RunRecorder:
         digest = self._digest or self.prepared.digest
         if digest is None:
             return None
-        pages = Listing.of(self._entries(digest), store.manifest_path)
+        doubtful_below = self.prepared.setup.read.doubtful_below
+        pages = Listing.of(self._entries(digest), store.manifest_path, doubtful_below)
         status = _status(pages, len(plan.numbers))
         if not self.done:
             if status is RunStatus.STOPPED:
@@ -156,6 +160,7 @@ class RunRecorder:
             flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
+            doubtful_below=doubtful_below,
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers, strict=plan.strict)
@@ -163,7 +168,7 @@ class RunRecorder:
         return manifest
 
     def _request(self) -> RequestRecord:
-        call = self.prepared.setup.call
+        call = self.call or self.prepared.setup.call
         names = ("prompt", "longest_side", "num_ctx", "num_predict")
         return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
 

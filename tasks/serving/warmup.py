@@ -1,6 +1,7 @@
 """Get a model warm: its server reachable, the model present, loaded with the pages' options, and measured."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tasks.core.errors import ModelError, NotOfferedError
@@ -8,7 +9,7 @@ from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, mea
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.names import find_model
-from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import measure_each
 from tasks.serving.remedies import load_failure, pull_failure, shortfall
@@ -32,6 +33,7 @@ class Warmth:
         note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
         thinks: whether the model can think, which requests then forbid.
         gpu_bytes: GPU memory of the model with all the server's slots; 0 if it uses none.
+        weights: name of the model's weights, where the server tells it.
     """
 
     digest: str
@@ -40,9 +42,14 @@ class Warmth:
     note: str | None = None
     thinks: bool = False
     gpu_bytes: int = 0
+    weights: str = ""
 
 
-async def warm(
+Adapt = Callable[[ModelDetails], GenerateRequest]
+"""Returns the options of the pages for a model, by what its server says of it."""
+
+
+async def warm(  # noqa: PLR0913 - the server, the request and the limits are facts of different origins
     client: InferenceClient,
     request: GenerateRequest,
     slots: int,
@@ -52,12 +59,14 @@ async def warm(
     require_gpu: bool,
     parts: Replicas | None = None,
     started_for: int | None = None,
+    adapt: Adapt | None = None,
 ) -> Warmth:
     """Wait until the pages can start: the model is loaded with exactly the options of their requests.
 
     The client's timeout must exceed the load of the model. So many slots are requested of each replica (`parts`), which
     are measured together; the ledger has what other runs have measured. Hearth started the server for `started_for`
-    requests at once, if it did.
+    requests at once, if it did. `adapt` returns other options of the pages, by what the server says of the model;
+    `request` stands if None.
 
     Raises:
         ServerError: the server did not answer, or kept failing, until the deadline.
@@ -80,7 +89,9 @@ async def warm(
     details = await Wait(deadline, final=ModelError).until(lambda: client.details(request.model))
     capabilities = Capabilities.of(request.model, model, details)
     capabilities.require_vision()
-    request = replace(request, thinks=capabilities.thinks)
+    request = request if adapt is None else adapt(details)
+    thinks = capabilities.thinks if request.think is None else not request.think
+    request = replace(request, thinks=thinks)
     try:
         emit(Progress(f"loading {request.model}"))
         with measure_step(WarmStep.LOAD):
@@ -105,7 +116,7 @@ async def warm(
         emit(RunWarning(note))
     notes = " ".join(filter(None, (note, placed, *suited)))
     gpu_bytes = loaded.size_vram if loaded else 0
-    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
+    return Warmth(model.digest, details.family, measured, notes or None, thinks, gpu_bytes, details.weights)
 
 
 async def _present(client: InferenceClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.core.durations import format_duration
 from tasks.results.manifest import Manifest, RunStatus
-from tasks.results.page import PageEntry, PageResult
+from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
 
@@ -46,12 +46,17 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "first token": "" if result.first_seconds is None else round(result.first_seconds, 2),
         "tokens in": result.tokens_in,
         "tokens out": result.tokens_out,
-        "confidence": "" if result.confidence is None else round(result.confidence, 2),
+        "confidence": confidence_word(result.confidence, read=result.status is PageStatus.READ),
         "attempts": len(result.attempts),
         "reason": result.reason or "",
         "flags": ", ".join(flag.name for flag in result.flags),
     }
     return row | {"text": excerpt(result.text)} if excerpts else row
+
+
+def confidence_word(confidence: float | None, *, read: bool) -> str:
+    """Return a confidence for people. One that is not known is no good sign: it says so, if anything was read."""
+    return f"{confidence:.2f}" if confidence is not None else "unknown" if read else ""
 
 
 def servers(held: Sequence[Held]) -> str:
@@ -82,6 +87,7 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         **({"first token": str(manifest.first_token)} if manifest.first_token else {}),
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
         "cost": _cost(manifest),
+        "confidence": _confidence(manifest),
         "model": f"{manifest.model}, {manifest.digest[:12]}",
     }
     if endpoint is not None:
@@ -100,6 +106,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
     if manifest.pages.doubtful:
         rows = [(str(entry.page), f"{entry.confidence:.2f}") for entry in manifest.pages.doubtful]
         lines += ["", "## Doubtful pages", "", "The least confident first.", "", *table(("page", "confidence"), rows)]
+        if (more := manifest.pages.doubted - len(rows)) > 0:
+            lines += ["", f"And {more} more; manifest.json lists all."]
     if manifest.flags:
         lines += ["", "## Flags of the document", "", *(f"- {escaped(str(flag))}" for flag in manifest.flags)]
     if found := manifest.flagged(_MOST_FAILURES):
@@ -113,6 +121,13 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
 def flagged(count: int) -> str:
     """Return the number of flagged pages, to follow other counts; empty if there are none."""
     return f", {count} flagged" if count else ""
+
+
+def _confidence(manifest: Manifest) -> str:
+    pages = manifest.pages
+    known = "" if pages.confidence is None else f"lowest {pages.confidence:.2f}, {pages.doubted} pages doubtful"
+    unknown = f"unknown of {pages.unsure} page{'s' * (pages.unsure != 1)}" if pages.unsure else ""
+    return "; ".join(filter(None, (known, unknown))) or "nothing was read"
 
 
 def _cost(manifest: Manifest) -> str:

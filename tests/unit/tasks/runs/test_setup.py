@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.errors import InputError
+from tasks.core.calls import CleanUp
+from tasks.core.errors import InputError, ModelError
 from tasks.core.jobs import page_identity
 from tasks.core.options import Headers, Options, Pictures
 from tasks.models.prompts import general_prompt
@@ -47,6 +48,7 @@ def test_pages_stored_before_there_were_profiles_are_found_again(model):
         {"num_ctx": 4096, "num_predict": 2048},
         {"headers": Headers.DROP},
         {"pictures": Pictures.PLACEHOLDER},
+        {"profile": "gemma3"},
     ],
 )
 def test_what_a_person_asks_for_has_pages_read_anew(options):
@@ -104,3 +106,67 @@ def test_a_profile_of_the_users_own_is_used(monkeypatch, tmp_path: Path):
     (tmp_path / "house.toml").write_text('names = ["house*"]\nlongest_side = 700\n')
     monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
     assert setup(model="house:1b").call.longest_side == 700
+
+
+def test_a_profile_that_is_named_wins_over_the_models(monkeypatch):
+    monkeypatch.setenv("HEARTH_READ__PROFILE", "deepseek-ocr")
+    assert setup(model="gemma3").call.profile.name == "deepseek-ocr"
+    assert setup(model="gemma3", profile="glm-ocr").call.prompt == "Text Recognition:"
+
+
+def test_settings_win_over_a_profile_field_by_field(monkeypatch):
+    settings = {"ENDPOINT": "chat", "THINK": "true", "SYSTEM": "Read.", "STOP": '["</page>"]', "CLEAN_UP": '["tables"]'}
+    for name, value in {**settings, "SAMPLING": '{"top_p": 0.5}', "TEMPERATURES": "[0.3, 0.6]"}.items():
+        monkeypatch.setenv(f"HEARTH_READ__{name}", value)
+    call = setup(model="glm-ocr").call
+    request = call.request(60)
+    assert (request.chat, request.think, request.system, request.stop) == (True, True, "Read.", ("</page>",))
+    assert dict(request.sampling) == {"top_k": 1, "top_p": 0.5, "repeat_penalty": 1.1}
+    assert [call.profile.temperature(attempt) for attempt in (1, 2, 3)] == [0.3, 0.6, 0.6]
+    assert call.profile.clean_up == (CleanUp.TABLES,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ENDPOINT", "chat"), ("STOP", '["</page>"]'), ("SAMPLING", '{"top_p": 0.5}'), ("SYSTEM", "Read.")],
+)
+def test_what_the_settings_have_sent_has_pages_read_anew(monkeypatch, name, value):
+    monkeypatch.setenv(f"HEARTH_READ__{name}", value)
+    assert identity(setup()) != STORED_BY_DEFAULT
+
+
+def test_other_temperatures_read_no_page_anew(monkeypatch):
+    """A temperature belongs to an attempt, not to the request."""
+    monkeypatch.setenv("HEARTH_READ__TEMPERATURES", "[0.5]")
+    assert identity(setup()) == STORED_BY_DEFAULT
+
+
+def test_the_servers_word_chooses_the_profile_where_the_models_name_says_nothing():
+    found = setup(model="house-model")
+    call = found.call_on("deepseekocr", "")
+    assert (call.profile.name, call.prompt) == ("deepseek-ocr", "<|grounding|>Convert the document to markdown.")
+    assert identity(found) == STORED_BY_DEFAULT
+
+
+def test_a_server_does_not_overrule_a_name_or_a_person():
+    assert setup(model="gemma3").call_on("glmocr", "").profile.name == "gemma3"
+    assert setup(model="house-model", profile="general").call_on("glmocr", "").profile.name == "general"
+
+
+def test_what_a_person_asks_for_wins_over_the_profile_of_the_family():
+    call = setup(model="house-model", prompt="Read.", num_ctx=6000).call_on("glmocr", "")
+    assert (call.prompt, call.num_ctx, call.num_predict) == ("Read.", 6000, 3000)
+
+
+def test_images_keep_the_size_in_which_they_may_have_been_rendered_already(monkeypatch, tmp_path: Path):
+    (tmp_path / "house.toml").write_text('families = ["house"]\nlongest_side = 700\nclean_up = ["tables"]\n')
+    monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
+    call = setup(model="x").call_on("house", "")
+    assert (call.profile.name, call.longest_side) == ("house", 1288)
+
+
+def test_a_family_that_cannot_be_read_with_is_refused(monkeypatch, tmp_path: Path):
+    (tmp_path / "house.toml").write_text('families = ["house"]\nrefused = "It sings."\n')
+    monkeypatch.setenv("HEARTH_READ__PROFILES_DIRECTORY", str(tmp_path))
+    with pytest.raises(ModelError, match="It sings"):
+        setup(model="x").call_on("house", "")
