@@ -73,7 +73,7 @@ class Ceilings:
         models: set[str] = set()
         for name in set(self._backends) - {BackendName.AUTO}:
             with suppress(InputError):  # the backend lacks a setting, which a request for it reports
-                models.add(canonical_name(BACKENDS[name](self._settings).default_model))
+                models.add(canonical_name(BACKENDS[name].open(self._settings).default_model))
         return frozenset(models)
 
 

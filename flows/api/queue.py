@@ -18,7 +18,7 @@ from flows.api.prefect_state import PrefectCalls, RefusedError
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import runs_of, trigger
 from tasks.core.errors import HearthError, ServerError
-from tasks.storage.file_locks import FileLock, try_exclusive
+from tasks.core.file_locks import FileLock, try_exclusive
 
 POLL_SECONDS = 1.0
 LONGEST_PAUSE = 30.0

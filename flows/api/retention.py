@@ -20,11 +20,11 @@ from flows.api.settings import ApiSettings
 from flows.api.uploads import remove_document
 from flows.api.webhooks import webhooks_in
 from tasks.core.errors import StorageError
+from tasks.core.file_locks import is_held, try_exclusive
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of, sweep
 from tasks.retention.local_files import remove_results, size_below
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import is_held, try_exclusive
 
 
 async def delete_run(run: Followed, service: Service) -> None:

@@ -25,10 +25,10 @@ from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import needs_another_run, request_key
 from tasks.core.aio import background
 from tasks.core.errors import ServerError, StorageError
+from tasks.core.file_locks import take_exclusive, take_shared
 from tasks.core.page_ranges import format_ranges
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import take_exclusive, take_shared
 
 FOLDERS = ("documents", "results", "runs", "webhooks", "queue")
 ENTRIES = frozenset((*FOLDERS, "locks", "identity"))

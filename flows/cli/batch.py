@@ -83,35 +83,18 @@ def batch(
     2  the request is wrong
     1  no machine or model was available
     """
+    given = {name: value for name, value in locals().items() if name in Batch.model_fields}
     try:
         latest = time.fromisoformat(finish_by) if finish_by else None
     except ValueError:
         raise InputError(f"--finish-by is {finish_by!r}. Write it like 06:00.") from None
     requested = Batch(
-        sources=tuple(sources or ()),
-        output=output,
-        backend=backend,
-        model=model,
-        prompt=prompt,
-        profile=profile,
-        longest_side=longest_side,
-        num_ctx=num_ctx,
-        num_predict=num_predict,
-        slots=slots,
-        attempts=attempts,
-        force=force,
-        strict=strict,
-        fallback=fallback,
-        text_layer=text_layer,
-        headers=headers,
-        pictures=pictures,
-        json_schema=read_schema(schema) if schema else None,
-        max_usd=max_usd,
-        max_minutes=max_minutes,
-        finish_by=latest,
-        time_zone=time_zone,
-        workers=workers,
-        worker_pages=worker_pages,
+        **{
+            **given,
+            "sources": tuple(sources or ()),
+            "finish_by": latest,
+            "json_schema": read_schema(schema) if schema else None,
+        }
     )
     report = run_command(_run(requested, quiet=as_json), as_json=as_json, verbose=verbose)
     if as_json:

@@ -79,6 +79,7 @@ def read(
     1  no machine or model was available, or the results could not be stored;
        the remaining documents are not read
     """
+    given = {option: value for option, value in locals().items() if option in Job.model_fields}
     if as_json and text:
         raise InputError("--json and --text both write to standard output. Choose one.")
     if documents.count(STDIN) > 1:
@@ -92,27 +93,8 @@ def read(
         jobs = [
             Job(
                 document=document if document != STDIN else str(stack.enter_context(_stdin(name or "stdin.pdf"))),
-                pages=pages,
-                backend=backend,
-                model=model,
-                prompt=prompt,
-                profile=profile,
-                output=output,
-                slots=slots,
-                longest_side=longest_side,
-                num_ctx=num_ctx,
-                num_predict=num_predict,
-                attempts=attempts,
-                password_env=password_env,
-                force=force,
-                require_gpu=require_gpu,
-                max_usd=max_usd,
-                strict=strict,
-                fallback=fallback,
-                text_layer=text_layer,
-                headers=headers,
-                pictures=pictures,
                 json_schema=json_schema,
+                **given,
             )
             for document in documents
         ]

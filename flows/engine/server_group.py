@@ -16,7 +16,6 @@ from tasks.core.aio import cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
-from tasks.core.jobs import ON_AWS
 from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
@@ -46,7 +45,7 @@ class ServerGroup(RunContext):
         self._backend, self._requirements, self._settings = backend, requirements, settings
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
-        pool = settings.ec2.pool if backend.name in ON_AWS else backend.name.value
+        pool = backend.pool_name or backend.name.value
         identity = Identity(requirements.holder, backend.name, pool, requirements.request.model)
         self.metrics = Recorder(identity, self.servers, self.costs, settings, lambda: sinks_for(settings, identity))
         self.stopped = ""

@@ -29,8 +29,8 @@ from tasks.results.store import ResultStore
 
 if TYPE_CHECKING:
     from flows.local.smoke_target import Target
+    from flows.stacks.base import Deployment
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.deployment import Deployment
     from tasks.results.manifest import Manifest
 
 _READER_SECONDS = 30.0

@@ -29,12 +29,7 @@ class IndexEntry(Frozen):
     """A document as it was read last.
 
     Attributes:
-        path: the document's.
-        version: see `Source`.
         request: identifies how it was to be read.
-        output: where its results are.
-        pages: how many it has.
-        left: how many of them are not read.
     """
 
     path: str
@@ -48,12 +43,7 @@ class IndexEntry(Frozen):
 class DocumentIndex:
     """The documents that were read into a results directory: a line each in documents.jsonl, of which the last counts.
 
-    Use as an async context manager, which saves it at the end.
-
-    Args:
-        output: the directory.
-        batch: how its documents are read.
-        settings: for what the batch leaves empty.
+    Use as an async context manager, which saves it at the end. The settings count for what the batch leaves empty.
     """
 
     def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:

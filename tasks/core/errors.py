@@ -221,7 +221,6 @@ class PageError(HearthError):
     """An attempt at a page gave no usable answer.
 
     Attributes:
-        reason: the kind of failure.
         final: reading the page again cannot help.
     """
 

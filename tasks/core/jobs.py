@@ -15,10 +15,7 @@ from tasks.core.forms import Form, Frozen
 from tasks.core.options import BackendName, Fallback, Headers, Options, Pictures, TextLayer
 from tasks.core.paths import StoragePath
 
-__all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "TextLayer"]
-
-ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
-"""The backends whose machines cost money."""
+__all__ = ["BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "TextLayer"]
 
 _LONGEST = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -75,9 +72,7 @@ class Document(Frozen):
     """A PDF that was opened and can be read.
 
     Attributes:
-        path: where it is.
         sha256: of the file's bytes, 64 hex digits.
-        pages: number of pages.
         size: in bytes.
     """
 

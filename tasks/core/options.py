@@ -1,6 +1,7 @@
 """How documents are read: the options that flows for one document and for many share."""
 
 from enum import StrEnum
+from typing import Any, Self
 
 from pydantic import Field, field_validator
 
@@ -19,6 +20,22 @@ class BackendName(StrEnum):
     OLLAMA = "ollama"
     SAGEMAKER = "sagemaker"
     URL = "url"
+
+    @classmethod
+    def add(cls, name: str) -> Self:
+        """Make the name of a further backend valid in settings and jobs; see `tasks.backends.registry`."""
+        member = str.__new__(cls, name)
+        member._name_, member._value_ = name.upper(), name
+        added: Self = _ADDED.setdefault(name, member)
+        return added
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        added: Self | None = _ADDED.get(str(value))
+        return added
+
+
+_ADDED: dict[str, Any] = {}
 
 
 class TextLayer(StrEnum):

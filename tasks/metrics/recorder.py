@@ -27,14 +27,9 @@ FINAL_SECONDS = 5.0
 
 
 class Recorder:
-    """Listens to one run and publishes its metrics to sinks, until `close`.
+    """Listens to one run and publishes its metrics to sinks, until `close`. Its servers are sampled every second.
 
-    Args:
-        identity: the run.
-        servers: its servers, which are sampled every second.
-        costs: what their machines have cost.
-        settings: the interval of publishing, and the directory of the live file.
-        sinks: creates the sinks, in the recorder's thread.
+    The sinks are created in the recorder's thread.
     """
 
     def __init__(

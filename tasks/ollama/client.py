@@ -78,14 +78,10 @@ class OllamaClient(JsonConnection):
         *,
         limits: AnswerLimits | None = None,
     ) -> Answer:
-        """Return the model's answer. The request ends early when the text has entered a loop.
+        """Return the model's answer to PNG files. The request ends early when the text has entered a loop.
 
-        Args:
-            request: the options.
-            prompt: the instruction.
-            images: PNG files.
-            temperature: 0 for the likeliest answer.
-            limits: longest waits; the client's timeout for the whole answer if None.
+        `limits` are the longest waits; the client's timeout for the whole answer if None. The temperature is 0 for the
+        likeliest answer.
 
         Returns:
             The answer, not `done` if it was broken off by either side.

@@ -40,14 +40,7 @@ _REFUSED_FORMAT = ("invalid json schema", "invalid format:", "json schema error"
 
 
 def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthError:
-    """Return the error for a response.
-
-    Args:
-        url: of the server.
-        status: of the response; 500 for an error that was sent under 200.
-        body: of the response.
-        authorized: the request carried a token.
-    """
+    """Return the error for a response; an error that was sent under 200 has the status 500."""
     words = server_words(body)
     if status == 404 and words is None:
         return ServerError(f"There is no Ollama at {url} (HTTP 404). Correct HEARTH_URL.")

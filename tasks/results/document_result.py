@@ -44,18 +44,14 @@ class DocumentResult(Result):
     It does not hold the text: `text()` and `pages` read it from the results, in a directory or S3.
 
     Attributes:
-        status: complete, partial or stopped.
         document: the PDF: path, sha256, number of pages, size.
         output: directory or s3:// prefix of its results.
         document_path: the text, document.md; None while pages are left.
         data_path: the data of all pages, data.jsonl; None while pages are left, or without a JSON Schema.
-        manifest_path: the run's manifest.
         pages_path: directory with a file for each page.
         numbers: numbers of the pages that are stored, such as 1-7,9.
-        counts: how many pages have each status.
         strict: whether a flagged page counts as failed.
         cost_usd: cost of the machines, as far as their prices are known.
-        flags: what a person should know of the document as a whole.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
         first_token: seconds from the request to the first token, of the pages that the run read; None if it read none.

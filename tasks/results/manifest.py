@@ -40,11 +40,9 @@ class Listing:
     """A manifest's pages: counted here, and listed in its file, from which iteration reads them one at a time.
 
     Attributes:
-        file: the manifest.json.
         read, blank: how many pages ended so.
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
-        tokens_in, tokens_out: tokens of all pages.
         layers: how many pages come from their text layer without a model.
         fallback: how many come from it because the model failed.
         doubtful: the least confident pages, up to 20 of them, in order.
@@ -121,7 +119,6 @@ class RequestRecord(Frozen):
     """What was sent for each page of a run: by the model's profile, and by what a person or the settings asked for.
 
     Attributes:
-        profile: name of the model's profile.
         prompt: sent with each image; empty for the image alone.
         longest_side: of the images, pixels.
         num_ctx: context, tokens.
@@ -176,7 +173,6 @@ class Manifest(Frozen):
         insight: where time and money went; None if nothing was read.
         text_layer: how many pages come from the document's own text; None if none do.
         doubtful_below: confidence below which a page is doubtful.
-        flags: what a person should know of the document as a whole.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

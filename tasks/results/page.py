@@ -70,52 +70,70 @@ class Attempt(Frozen):
     detail: str | None = None
 
 
-class PageResult(Frozen):
-    """One page, as pages/NNNN.json holds it.
+class PageEntry(Frozen):
+    """A page in the manifest: its result without the text.
 
     Attributes:
         identity: see `Plan.identity`.
-        width, height: of the image that was read, in pixels.
-        dpi: its resolution, dots an inch.
         seconds: seconds of all attempts, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
-        data: the page's, if its answer followed a JSON Schema; its text then is the same data as JSON in a fence.
         first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
         claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
-        flags: what a person should know of the page.
         source: where its text comes from.
         layer: how its text layer was judged, if its text is that.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     page: int
-    identity: str
     status: PageStatus
+    identity: str
+    reason: FailureReason | None = None
+    detail: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    # Left out if unknown or empty, so that versions without it can read all other pages.
+    confidence: float | None = Field(None, exclude_if=_is_unknown)
+    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
+    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
+    # Versions that do not know of text layers take such a page for missing, and read it.
+    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
+    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
+
+    @property
+    def why(self) -> str:
+        """Why the page failed: the failure's detail, and the page's flags unless they are the failure."""
+        detail = self.detail or ""
+        flags = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
+        return "; ".join(filter(None, (detail.rstrip("."), *flags))) if flags else detail
+
+    @classmethod
+    def of(cls, result: PageResult) -> PageEntry:
+        """Return the entry of a result."""
+        return cls(**{name: getattr(result, name) for name in cls.model_fields})
+
+
+class PageResult(PageEntry):
+    """One page, as pages/NNNN.json holds it.
+
+    Attributes:
+        data: the page's, if its answer followed a JSON Schema; its text then is the same data as JSON in a fence.
+        width, height: of the image that was read, in pixels.
+        dpi: its resolution, dots an inch.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
     text: str = ""
     # Left out if there is none, so that versions without it can read all other pages.
     data: JsonValue = Field(None, exclude_if=_is_unknown)
-    reason: FailureReason | None = None
-    detail: str | None = None
     model: str
     digest: str
     width: int = 0
     height: int = 0
     dpi: float = 0.0
-    seconds: float = 0.0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    # Left out if unknown, so that versions without it can read all other pages.
-    confidence: float | None = Field(None, exclude_if=_is_unknown)
-    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
-    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
     timing: Timing = Timing()
-    attempts: tuple[Attempt, ...] = ()
-    # Left out if empty, so that versions without flags can read all other pages.
-    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
-    # Versions that do not know of text layers take such a page for missing, and read it.
-    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
-    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
     finished_at: datetime
 
     @property
@@ -144,35 +162,3 @@ class PageResult(Frozen):
         detail = "; ".join(map(str, self.flags))
         update = {"status": PageStatus.FAILED, "reason": FailureReason.FLAGGED, "detail": detail}
         return self.model_copy(update=update)
-
-
-class PageEntry(Frozen):
-    """A page in the manifest: its result without the text."""
-
-    page: int
-    status: PageStatus
-    identity: str
-    reason: FailureReason | None
-    detail: str | None
-    attempts: tuple[Attempt, ...]
-    seconds: float
-    tokens_in: int
-    tokens_out: int
-    confidence: float | None = Field(None, exclude_if=_is_unknown)
-    first_seconds: float | None = Field(None, exclude_if=_is_unknown)
-    claims: dict[str, str | int | bool | None] = Field({}, exclude_if=operator.not_)
-    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
-    source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
-    layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
-
-    @property
-    def why(self) -> str:
-        """Why the page failed: the failure's detail, and the page's flags unless they are the failure."""
-        detail = self.detail or ""
-        flags = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
-        return "; ".join(filter(None, (detail.rstrip("."), *flags))) if flags else detail
-
-    @classmethod
-    def of(cls, result: PageResult) -> PageEntry:
-        """Return the entry of a result."""
-        return cls(**{name: getattr(result, name) for name in cls.model_fields})

@@ -66,8 +66,6 @@ class Row(Frozen):
         left: pages that the next run will read, including those that failed.
         page_seconds: seconds in slots of all pages read now, added up.
         usd: its part of the machines' cost, by its page seconds.
-        why: what went wrong, if anything did.
-        output: where its results are.
         text: its document.md; empty while pages are left.
         data: its data.jsonl; empty while pages are left, or without a JSON Schema.
     """

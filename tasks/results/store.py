@@ -32,13 +32,10 @@ def results_directory(output: StoragePath, document: Document) -> StoragePath:
 
 
 class ResultStore:
-    """Pages, manifest and text of one document, in a directory, wherever it is.
+    """Pages, manifest and text of one document, in a directory, wherever it is: see `results_directory`.
 
-    Reading needs no preparation; `prepare` must come before writing.
-
-    Args:
-        directory: see `results_directory`.
-        shared: whether results of the same bytes under other names are taken over.
+    Reading needs no preparation; `prepare` must come before writing. If `shared`, results of the same bytes under other
+    names are taken over.
     """
 
     def __init__(self, directory: StoragePath, *, shared: bool = False) -> None:
@@ -170,11 +167,7 @@ class ResultStore:
         self._files.write(_MANIFEST, lines())
 
     def write_document(self, numbers: Iterable[int], *, strict: bool = False) -> None:
-        """Store document.md: these pages in order, each after its marker, one in memory at a time.
-
-        Args:
-            numbers: of the pages.
-            strict: see `results`.
+        """Store document.md: these pages in order, each after its marker, one in memory at a time; see `results`.
 
         Raises:
             StorageError: as `write_page`.

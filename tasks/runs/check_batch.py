@@ -11,11 +11,7 @@ from tasks.storage.files import files_at
 
 
 def check_batch(batch: Batch, settings: Settings) -> None:
-    """Refuse a batch of which no document could be read.
-
-    Args:
-        batch: with its output block resolved.
-        settings: for what the batch leaves empty.
+    """Refuse a batch, with its output block resolved, of which no document could be read.
 
     Raises:
         InputError: a source or a setting is missing, options contradict each other, or the results cannot be written.

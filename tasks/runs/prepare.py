@@ -39,10 +39,8 @@ class Setup:
     """How documents are read: the same for all documents of a batch.
 
     Attributes:
-        choice: the backend, and why it was chosen.
         options: that decide which stored pages are found again.
         call: what is sent for each page, by the model's name; see `call_on`.
-        slots: pages in flight that are requested.
         require_gpu: whether a model that is not wholly in GPU memory is an error.
         named: the options that a person or the settings name.
         read: the settings.
@@ -150,8 +148,6 @@ class Prepared:
         store: where the results go; not yet made.
         digest: the model's digest, where it is known before a server is acquired.
         file: the document on this machine; close it when it has been read.
-        password: the document's, if it has one.
-        flags: what a person should know of the document as a whole.
         taken: the pages that this run has taken from their text layer.
     """
 
@@ -201,14 +197,11 @@ async def prepare(
     began: datetime | None = None,
     setup: Setup | None = None,
 ) -> Prepared:
-    """Decide what a run will do.
+    """Decide what a run will do. Blocks that the job names are resolved by the caller.
 
-    Args:
-        job: what to read, and how; blocks that it names are resolved by the caller.
-        settings: for what the job leaves empty.
-        password: the document's, where it does not come from a variable.
-        began: when the run began, which may have been interrupted since; now if None.
-        setup: the batch's, whose documents are all read in the same way; chosen by the job if None.
+    A password of the document wins over that of a variable. `began` is when the run began, which may have been
+    interrupted since; now if None. `setup` is the batch's, whose documents are all read in the same way; chosen by the
+    job if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.

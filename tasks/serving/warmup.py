@@ -29,7 +29,6 @@ class Warmth:
 
     Attributes:
         digest: the model's digest, 64 hex digits.
-        family: the model's family, such as qwen25vl.
         measured: how many requests the server really works on at once.
         note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
         thinks: whether the model can think, which requests then forbid.
@@ -62,22 +61,16 @@ async def warm(  # noqa: PLR0913 - the server, the request and the limits are fa
     started_for: int | None = None,
     adapt: Adapt | None = None,
 ) -> Warmth:
-    """Wait until the pages can start.
+    """Wait until the pages can start: the model is loaded with exactly the options of their requests.
 
-    Args:
-        client: the server's API; its timeout must exceed the load of the model.
-        request: the options of the pages; the model is loaded with exactly these.
-        slots: requests at once that are requested of each replica.
-        limits: the deadlines.
-        ledger: ledger of the server's slots, with what other runs have measured.
-        require_gpu: whether a model that is not wholly in GPU memory is an error.
-        parts: replicas of the server, which are measured together.
-        started_for: requests at once that Hearth started the server for, if it did.
-        adapt: returns other options of the pages, by what the server says of the model; `request` stands if None.
+    The client's timeout must exceed the load of the model. So many slots are requested of each replica (`parts`), which
+    are measured together; the ledger has what other runs have measured. Hearth started the server for `started_for`
+    requests at once, if it did. `adapt` returns other options of the pages, by what the server says of the model;
+    `request` stands if None.
 
     Raises:
         ServerError: the server did not answer, or kept failing, until the deadline.
-        ModelError: the model cannot be pulled or loaded, or does not fit.
+        ModelError: the model cannot be pulled or loaded, or does not fit; with `require_gpu`, not wholly in GPU memory.
     """
     deadline = Deadline.after(limits.deadline_seconds, "deadline_seconds")
     emit(Progress(f"waiting for {client.url}"))

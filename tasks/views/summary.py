@@ -23,8 +23,6 @@ class Held:
     """A server of a run.
 
     Attributes:
-        url: the URL of its API.
-        what: its machine, or its owner.
         usd_per_hour: its cost while it runs; None if it is free or the price is unknown.
         usd: its cost for this run.
         leases: who uses it, and until when.
@@ -79,13 +77,7 @@ def servers(held: Sequence[Held]) -> str:
 
 
 def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
-    """Return the summary of a run.
-
-    Args:
-        manifest: the run's.
-        held: its servers; none in a batch, whose documents share them.
-        text: the path of the document's text.
-    """
+    """Return the summary of a run. A batch's documents share its servers, and have none of their own."""
     figures, endpoint = manifest.totals(), manifest.endpoint
     facts = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"

@@ -112,7 +112,7 @@ class TestSetting:
         )
         for stack, setting in ((service(), SETTING), (pool(), SETTING)):
             with pytest.raises(RequestError, match=setting):
-                network(cloud.aws, stack, setting)
+                network(cloud.aws, stack.subnets, setting)
         with pytest.raises(RequestError, match="HEARTH_TRIGGER__SUBNETS"):
             trigger.up(cloud.aws, given, cloud.listen, poll_seconds=0.02)
         with pytest.raises(RequestError, match="HEARTH_ECS_STACK__SUBNETS"):

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
-from tasks.storage.file_locks import is_held, take_exclusive, try_exclusive
+from tasks.core.file_locks import is_held, take_exclusive, try_exclusive
 from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.leasing.leased_servers import Machine, ask, ends
 
