@@ -45,8 +45,9 @@ down: .venv/.installed ## End them
 WORKERS ?= 4
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 
-test: .venv/.installed-dev ## Run the unit tests, and one of each way through the whole
-	@$(PYTEST)
+FILES ?=
+test: .venv/.installed-dev ## Run the unit tests, and one of each way through the whole (FILES="tests/unit" for some)
+	@$(PYTEST) $(FILES)
 
 test-long: .venv/.installed-dev ## Run the tests that `make test` leaves out: each is marked `long`, with why
 	@$(PYTEST) -m "long and not always"
@@ -60,7 +61,7 @@ tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chro
 ROOTS ?= trixie sid
 TESTS ?= yes
 test-bare: ## Read and test in bare Debian roots with Python 3.13 and 3.14 (as root; ROOTS=sid for one, TESTS=no to read alone)
-	@ROOTS="$(ROOTS)" TESTS="$(TESTS)" tests/bare/run.sh
+	@ROOTS="$(ROOTS)" TESTS="$(TESTS)" FILES="$(FILES)" WORKERS="$(WORKERS)" tests/bare/run.sh
 
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .

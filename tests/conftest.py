@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.support.early",
     "tests.support.leftovers",
     "tests.support.order",
+    "tests.support.sandboxes",
     "tests.support.tools",
     "tests.support.aws.fixtures",
     "tests.support.boot.fixtures",

@@ -13,10 +13,10 @@ from flows.api.records import Record, read_model, write_whole
 from flows.api.runs import Runs
 from flows.api.uploads import safe_filename
 from flows.orchestrator.trigger import RunRequest, generation_of
+from tasks.core.file_locks import FileLock, take_exclusive
 from tasks.core.jobs import Document, Frozen, Job
 from tasks.core.private import make_directory
 from tasks.results.store import results_directory
-from tasks.storage.file_locks import FileLock, take_exclusive
 
 
 class Request(Frozen):

@@ -19,6 +19,7 @@ from flows.api.retention import clean_daily
 from flows.api.service import ENTRIES, Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.local.prefect_server import prefect_api
+from tasks.core.aio import background
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.private import check_access, restrict_directory
 from tasks.settings.settings import Settings, load_settings
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
             prefect_api(settings),
             get_client() as client,
             Service.run(settings, api, client) as service,
-            clean_daily(api, settings),
+            background(clean_daily(api, settings)),
         ):
             app.state.service = service
             yield

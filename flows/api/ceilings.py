@@ -41,10 +41,12 @@ class Ceilings:
                     f"{name}={value:g} is more than the limit of {limit:g} ({setting}). Use a smaller value."
                 )
         longest = max(api.max_prompt, len(read.prompt))
-        if job.prompt is not None and len(job.prompt) > longest:
-            raise InputError(
-                f"The prompt has {len(job.prompt)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
-            )
+        for name in ("prompt", "json_schema"):  # the schema is a part of the prompt
+            text = getattr(job, name) or ""
+            if len(text) > longest:
+                raise InputError(
+                    f"The {name} has {len(text)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
+                )
 
     def check_pages(self, pages: int) -> None:
         """Raise LimitError if a request is for too many pages."""
@@ -71,7 +73,7 @@ class Ceilings:
         models: set[str] = set()
         for name in set(self._backends) - {BackendName.AUTO}:
             with suppress(InputError):  # the backend lacks a setting, which a request for it reports
-                models.add(canonical_name(BACKENDS[name](self._settings).default_model))
+                models.add(canonical_name(BACKENDS[name].open(self._settings).default_model))
         return frozenset(models)
 
 

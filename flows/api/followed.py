@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from prefect.states import Cancelled, Scheduled
 
 from flows.api.prefect_state import PrefectCalls, Status, is_over, status_of
 from flows.api.records import Record
-from tasks.results.manifest import Manifest
+from tasks.core.page_ranges import parse_ranges
+from tasks.results.manifest import DOUBTFUL, Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 
@@ -61,7 +62,7 @@ class Followed:
 
     def __init__(self, record: Record, prefect: PrefectCalls, queued: Queued | None = None) -> None:
         self.record = record
-        self.numbers = frozenset(record.numbers)
+        self.numbers = frozenset(parse_ranges(record.pages))
         self.pages: dict[int, Seen] = {}
         self.changes = 0
         """Number of changes of `pages`."""
@@ -138,6 +139,7 @@ class Followed:
                 "read": statuses.count(PageStatus.READ),
                 "blank": statuses.count(PageStatus.BLANK),
                 "failed": sorted(number for number in final if self.pages[number].status is PageStatus.FAILED),
+                **_doubts([self.pages[number].facts for number in final], manifest),
             },
             **_cost(manifest, self.record.run),
         }
@@ -177,17 +179,28 @@ def list_view(record: Record, status: Status) -> dict[str, Any]:
         "status": status,
         "links": {
             "self": here,
-            **{name: f"{here}/{name}" for name in ("events", "text", "manifest")},
+            **{name: f"{here}/{name}" for name in ("events", "text", "data", "manifest")},
             "page": f"{here}/pages/{{number}}",
         },
     }
 
 
 def _seen(inode: int, result: PageResult) -> Seen:
-    facts = {"page": result.page, "status": result.status.value, "seconds": result.seconds}
+    facts: dict[str, Any] = {"page": result.page, "status": result.status.value, "seconds": result.seconds}
     if result.reason is not None:
         facts["reason"] = result.reason.value
+    if result.status is PageStatus.READ:
+        facts["confidence"] = result.confidence
     return Seen(inode, result.status, facts, result.finished_at)
+
+
+def _doubts(pages: Sequence[dict[str, Any]], manifest: Manifest | None) -> dict[str, Any]:
+    """Return the doubtful pages, the least confident first, and how many pages were read with none that is known."""
+    below = DOUBTFUL if manifest is None else manifest.doubtful_below
+    confidence = {page["page"]: page["confidence"] for page in pages if "confidence" in page}
+    known = {number: value for number, value in confidence.items() if value is not None}
+    doubtful = sorted((number for number, value in known.items() if value < below), key=lambda number: known[number])
+    return {"doubtful": doubtful, "confidence_unknown": len(confidence) - len(known)}
 
 
 def _cost(manifest: Manifest | None, run: UUID | None) -> dict[str, Any]:

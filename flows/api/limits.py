@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from fastapi import HTTPException
@@ -13,7 +13,6 @@ from fastapi.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from flows.api.settings import ApiSettings
-from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import LimitError
 
 SILENT_SECONDS = 30.0
@@ -41,22 +40,11 @@ class Limits:
         # Documents are opened in threads of a pool that all other requests need, too.
         self.opening = asyncio.Semaphore(max(1, min(4, os.cpu_count() or 1)))
 
-    @asynccontextmanager
-    async def measured(self) -> AsyncIterator[None]:
+    async def keep_measuring(self) -> None:
         """Measure the bytes on disk periodically."""
-        seconds = await self.measure()
-
-        async def measure() -> None:
-            nonlocal seconds
-            while True:
-                await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
-                seconds = await self.measure()
-
-        measuring = asyncio.create_task(measure())
-        try:
-            yield
-        finally:
-            await cancel_and_wait(measuring)
+        while True:
+            seconds = await self.measure()
+            await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
 
     def upload(self) -> AbstractContextManager[None]:
         """Count an upload."""

@@ -15,6 +15,8 @@ KIND = "multipart/form-data"
 FILE = "file"
 FIELDS_BYTES = 1_000_000
 """Most bytes besides the file: the other fields, headers and boundaries."""
+TEXT_FILES = ("json_schema",)
+"""Fields that may be files, too, such as curl -F json_schema=@invoice.json."""
 _MOST_PARTS = 64
 
 
@@ -108,7 +110,7 @@ class FormBody:
         options = parse_options_header(self._part.headers.get(b"content-disposition"))[1]
         self._part.name = _text(options.get(b"name", b""))
         if self._part.name != FILE:
-            if b"filename" in options:
+            if b"filename" in options and self._part.name not in TEXT_FILES:
                 raise InputError(
                     f"The form's field {self._part.name!r} is a file. Send the document as its field {FILE!r}."
                 )

@@ -60,6 +60,7 @@ class LinksView(BaseModel):
     here: str = Field(alias="self")
     events: str
     text: str
+    data: str = Field(description="Path of the data of the pages, for documents with a `json_schema`.")
     manifest: str
     page: str = Field(description="Path of a page; {number} stands for its number.")
 
@@ -128,6 +129,10 @@ OF_EVERY_ADDRESS = refusals(403, 408, 414, 431)
 OF_EVERY_ROUTE = OF_EVERY_ADDRESS | refusals(401, 422, 503)
 EVENTS = {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 MARKDOWN = {"description": "The text.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+DATA = {
+    "description": "The data, a line a page.",
+    "content": {"application/jsonl": {"schema": {"type": "string"}}},
+}
 MANIFEST = {"description": "The manifest of the run: pages, times, machines and costs.", "model": Manifest}
 PAGE = {"description": "The page.", "model": PageResult}
 POSTED: Responses = {

@@ -9,7 +9,6 @@ import logging
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Self
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
@@ -19,7 +18,7 @@ from flows.api.prefect_state import PrefectCalls, RefusedError
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import runs_of, trigger
 from tasks.core.errors import HearthError, ServerError
-from tasks.storage.file_locks import FileLock, try_exclusive
+from tasks.core.file_locks import FileLock, try_exclusive
 
 POLL_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
@@ -33,7 +32,7 @@ class _WithdrawnError(Exception):
 
 
 class Queue:
-    """Submits accepted requests. Use as an async context manager; requests that are left stay in the queue.
+    """Submits accepted requests to Prefect.
 
     `owner` is the backend's identity; see `flows.orchestrator.trigger`.
     """
@@ -52,15 +51,8 @@ class Queue:
         """Submit a new request without waiting for the next poll."""
         self._more.set()
 
-    async def __aenter__(self) -> Self:
-        self._submitting = asyncio.create_task(self._submit_all())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._submitting.cancel()
-        await asyncio.wait([self._submitting])  # not `await`: a timeout inside it may be cancelling it at this moment
-
-    async def _submit_all(self) -> None:
+    async def submit_all(self) -> None:
+        """Submit requests until this is cancelled; those that are left stay in the queue."""
         lock: FileLock | None = None
         pause = POLL_SECONDS
         try:

@@ -10,7 +10,6 @@ from uuid import UUID
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tasks.core.jobs import Frozen
-from tasks.core.page_ranges import parse_ranges
 from tasks.core.private import create_file
 
 M = TypeVar("M", bound=BaseModel)
@@ -46,11 +45,6 @@ class Record(Frozen):
     def _from_before(cls, facts: Any) -> Any:  # noqa: ANN401 - pydantic's
         """Read a record of an earlier version, which has Prefect's id alone."""
         return facts if not isinstance(facts, dict) or "run" in facts else {**facts, "run": facts.get("id")}
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The requested pages."""
-        return parse_ranges(self.pages)
 
 
 def read_model(path: Path, kind: type[M]) -> M | None:

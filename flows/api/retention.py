@@ -4,8 +4,8 @@ import asyncio
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from flows.api.settings import ApiSettings
 from flows.api.uploads import kept_document, remove_document
 from flows.api.webhooks import webhooks_in
 from tasks.core.errors import StorageError
+from tasks.core.file_locks import is_held, try_exclusive
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of, sweep
 from tasks.retention.local_files import remove_results, size_below
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import is_held, try_exclusive
 
 
 async def delete_run(run: Followed, service: Service) -> None:
@@ -74,22 +74,13 @@ def _remove_results(record: Record, results: Path, *, alone: bool) -> None:
             parent.parent.rmdir()
 
 
-@asynccontextmanager
-async def clean_daily(api: ApiSettings, settings: Settings) -> AsyncIterator[None]:
+async def clean_daily(api: ApiSettings, settings: Settings) -> None:
     """Delete expired runs now and every day."""
-
-    async def clean() -> None:
-        while True:
-            with suppress(OSError):  # repeated the next day
-                runs = expired_runs(api.directory, settings.retention, time.time())
-                await asyncio.to_thread(sweep, runs, dry_run=False)
-            await asyncio.sleep(DAY_SECONDS)
-
-    task = asyncio.create_task(clean())
-    try:
-        yield
-    finally:
-        task.cancel()
+    while True:
+        with suppress(OSError):  # repeated the next day
+            runs = expired_runs(api.directory, settings.retention, time.time())
+            await asyncio.to_thread(sweep, runs, dry_run=False)
+        await asyncio.sleep(DAY_SECONDS)
 
 
 def expired_runs(directory: Path, retention: RetentionSettings, now: float) -> Iterator[Expired]:

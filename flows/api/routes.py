@@ -104,6 +104,16 @@ async def get_text(run: TheRun) -> FileResponse:
     )
 
 
+@documents.get("/{document}/data", response_class=FileResponse, responses={200: openapi.DATA, **refusals(404, 409)})
+async def get_data(run: TheRun) -> FileResponse:
+    """Return the data of the pages in order, a line of JSON each, if the document was posted with a `json_schema`."""
+    await _result_file(run, "document.md")
+    manifest = await asyncio.to_thread(run.store.manifest)
+    if manifest is None or not manifest.has_data:
+        raise HTTPException(404, "The run has no data: the document was posted without json_schema.")
+    return FileResponse(await _result_file(run, "data.jsonl"), media_type="application/jsonl")
+
+
 @documents.get(
     "/{document}/manifest", response_class=FileResponse, responses={200: openapi.MANIFEST, **refusals(404, 409)}
 )

@@ -100,23 +100,17 @@ class RunIndex:
 
     def shared(self, record: Record) -> Shared:
         """Return what a run shares with others."""
-        parent, output = str(record.output.parent), str(record.output)
         with self._open() as database:
-
-            def other(condition: str, *values: str | int) -> bool:
-                query = f"SELECT id FROM requests WHERE id <> ? AND {condition}"  # noqa: S608 - no value is in it
-                rows = database.execute(query, (str(record.id), *values))
-                return any(self.path(run).exists() for (run,) in rows)
-
-            place = self._place(record)
-            below = f"{parent}/"
-            return Shared(
-                document=other("sha256 = ?", record.sha256),
-                results=other("place = ? AND output = ?", place, output),
-                parent=other(
-                    "place = ? AND (parent = ? OR substr(parent, 1, ?) = ?)", place, parent, len(below), below
-                ),
+            rows = database.execute(
+                "SELECT id, sha256, output FROM requests WHERE id <> ? AND (sha256 = ? OR place = ?)",
+                (str(record.id), record.sha256, self._place(record)),
             )
+            others = [(sha256, Path(output)) for run, sha256, output in rows if self.path(run).exists()]
+        return Shared(
+            document=any(sha256 == record.sha256 for sha256, _ in others),
+            results=any(output == record.output for _, output in others),
+            parent=any(record.output.parent in output.parents for _, output in others),
+        )
 
     def path(self, run: UUID | str) -> Path:
         """Return the path of a run's record."""

@@ -23,11 +23,12 @@ from flows.api.settings import ApiSettings
 from flows.api.uploads import Posted, Upload, clear_leftovers
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import needs_another_run, request_key
+from tasks.core.aio import background
 from tasks.core.errors import ServerError, StorageError
+from tasks.core.file_locks import take_exclusive, take_shared
 from tasks.core.page_ranges import format_ranges
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import take_exclusive, take_shared
 
 FOLDERS = ("documents", "results", "runs", "webhooks", "queue")
 ENTRIES = frozenset((*FOLDERS, "locks", "identity"))
@@ -59,10 +60,12 @@ class Service:
         prefect = PrefectCalls(client, api.prefect_seconds)
         runs = Runs(api.directory / "runs", prefect)
         accepted = Accepted(api.directory / "queue", runs)
+        queue = Queue(accepted, runs, prefect, _identity(api.directory))
         limits = Limits(api)
+        await limits.measure()
         async with (
-            limits.measured(),
-            Queue(accepted, runs, prefect, _identity(api.directory)) as queue,
+            background(limits.keep_measuring()),
+            background(queue.submit_all()),
             Webhooks(api.directory / "webhooks", runs, api) as webhooks,
         ):
             ceilings = Ceilings(settings, api)

@@ -56,7 +56,9 @@ class ApiSettings(BaseSettings):
         description="Largest budget of a request, USD, and the budget of requests without one.",
     )
     max_pages: int = Field(5_000, ge=1, description="Most pages of a request.")
-    max_prompt: int = Field(8_000, ge=1, description="Longest `prompt` of a request, characters.")
+    max_prompt: int = Field(
+        8_000, ge=1, description="Longest `prompt`, and longest `json_schema`, of a request, characters."
+    )
     uploads: int = Field(64, ge=1, description="Maximum number of parallel uploads.")
     upload_seconds: float = Field(
         900.0, gt=0, allow_inf_nan=False, description="Maximum duration of an upload, seconds."

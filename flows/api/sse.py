@@ -31,7 +31,7 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
     Args:
         run: the run to follow.
         sent: the pages that the client has received.
-        text: whether the event of a page contains its text.
+        text: whether the event of a page contains its text, and its data if it has some.
     """
     known = set(sent)
     seen: tuple[int, bool] | None = None
@@ -70,7 +70,9 @@ async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
     if not text:
         return facts
     result = await asyncio.to_thread(run.store.page, number)
-    return facts if result is None else {**facts, "text": result.text}
+    if result is None:
+        return facts
+    return {**facts, "text": result.text, **({} if result.data is None else {"data": result.data})}
 
 
 def _event_id(known: Iterable[int]) -> str:

@@ -84,7 +84,9 @@ def parse_options(query: Iterable[tuple[str, str]], password_variables: Iterable
         job = Job.model_validate({**values, "document": ""})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InputError(f"The parameter {first['loc'][0]} is wrong: {first['msg']}.") from None
+        raise InputError(
+            f"The parameter {first['loc'][0]} is wrong: {first['msg'].removeprefix('Value error, ')}."
+        ) from None
     if job.password_env is not None and job.password_env not in password_variables:
         raise InputError(f"password_env may not name {job.password_env!r}. API_PASSWORD_VARIABLES lists what it may.")
     return Posted(job, webhook, safe_filename(filename))

@@ -25,8 +25,8 @@ from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
 from tasks.core.errors import HearthError, InputError
+from tasks.core.file_locks import FileLock, try_exclusive
 from tasks.core.jobs import Frozen
-from tasks.storage.file_locks import FileLock, try_exclusive
 
 POLL_SECONDS = 1.0
 _PARALLEL = 64

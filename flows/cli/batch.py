@@ -12,7 +12,8 @@ from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
-from tasks.core.jobs import Fallback
+from tasks.core.jobs import Fallback, TextLayer
+from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
@@ -62,10 +63,16 @@ def batch(
     ] = 200,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    text_layer: options.OfText = TextLayer.NEVER,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
+    schema: options.OfSchema = None,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
+    longest_side: options.LongestSide = None,
+    num_ctx: options.NumCtx = None,
+    num_predict: options.NumPredict = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Read all new or changed documents on the same servers.
@@ -76,29 +83,18 @@ def batch(
     2  the request is wrong
     1  no machine or model was available
     """
+    given = {name: value for name, value in locals().items() if name in Batch.model_fields}
     try:
         latest = time.fromisoformat(finish_by) if finish_by else None
     except ValueError:
         raise InputError(f"--finish-by is {finish_by!r}. Write it like 06:00.") from None
     requested = Batch(
-        sources=tuple(sources or ()),
-        output=output,
-        backend=backend,
-        model=model,
-        prompt=prompt,
-        slots=slots,
-        attempts=attempts,
-        force=force,
-        strict=strict,
-        fallback=fallback,
-        headers=headers,
-        pictures=pictures,
-        max_usd=max_usd,
-        max_minutes=max_minutes,
-        finish_by=latest,
-        time_zone=time_zone,
-        workers=workers,
-        worker_pages=worker_pages,
+        **{
+            **given,
+            "sources": tuple(sources or ()),
+            "finish_by": latest,
+            "json_schema": read_schema(schema) if schema else None,
+        }
     )
     report = run_command(_run(requested, quiet=as_json), as_json=as_json, verbose=verbose)
     if as_json:

@@ -58,7 +58,7 @@ def check(backend: options.Backend = None, model: options.Model = None, as_json:
 
 def _chosen(settings: Settings) -> tuple[str, str]:
     """Return the backend that a run would use, and why, even if a setting of it is missing."""
-    from tasks.backends.registry import OFFERS
+    from tasks.backends.registry import BACKENDS
     from tasks.core.errors import InputError
     from tasks.runs.choose_backend import choose_backend
 
@@ -67,17 +67,17 @@ def _chosen(settings: Settings) -> tuple[str, str]:
     except InputError:
         if settings.backend is not BackendName.AUTO:
             return settings.backend.value, "it was requested"
-        return next((name.value, why) for name, offer in OFFERS.items() if (why := offer(settings)))
+        return next((name.value, why) for name, known in BACKENDS.items() if (why := known.offer(settings)))
     return choice.backend.name.value, choice.why
 
 
 async def _found(settings: Settings) -> Found:
     from flows.local.check import check_prefect
-    from tasks.backends.registry import CHECKS
+    from tasks.backends.registry import BACKENDS
     from tasks.core.finding import collect_findings
     from tasks.runs.check import check_home, check_output
 
-    checks: dict[str, Findings] = {name.value: check(settings) for name, check in CHECKS.items()}
+    checks: dict[str, Findings] = {name.value: known.check(settings) for name, known in BACKENDS.items()}
     checks |= {"output": check_output(settings), "home": check_home(settings), "prefect": check_prefect(settings)}
     found = await asyncio.gather(*map(collect_findings, checks.values()))
     return dict(zip(checks, found, strict=True))

@@ -9,9 +9,8 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
-from flows.cli.machines import has_pool, with_pool
-from tasks.backends.ec2.pool import open_pool
-from tasks.backends.ec2.usage import pool_pieces
+from flows.cli.machines import with_pool
+from tasks.backends.registry import clouds
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
 from tasks.costs.bill import Bill, By, Line, make_bill
@@ -41,18 +40,19 @@ def cost(
     what spot machines saved.
     """
     settings = with_pool(load_settings(), pool)
-    bill = asyncio.run(_bill(settings, by, _since(since), pooled=pool is not None or has_pool(settings)))
+    bill = asyncio.run(_bill(settings, by, _since(since)))
     if as_json:
         write(bill.model_dump_json() + "\n")
     else:
         _show(bill)
 
 
-async def _bill(settings: Settings, by: By, since: datetime, *, pooled: bool) -> Bill:
+async def _bill(settings: Settings, by: By, since: datetime) -> Bill:
     until = datetime.now(UTC)
     usage = await asyncio.to_thread(read_usage, settings.output, since)
-    pieces = await pool_pieces(await open_pool(settings), since, until) if pooled else []
-    return make_bill([*pieces, *usage.pieces], by, since, until, usage.notes)
+    ledgers = [known.pieces for known in clouds(settings) if known.pieces is not None]
+    recorded = [piece for pieces in ledgers for piece in await pieces(settings, since, until)]
+    return make_bill([*recorded, *usage.pieces], by, since, until, usage.notes)
 
 
 def _since(text: str) -> datetime:

@@ -35,7 +35,7 @@ def doctor(name: Name, allow_from: AllowFrom = None, as_json: options.Json = Fal
     deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), aws.region)
     deployment.plan()  # rejects a wrong setting before AWS is called
     needs = deployment.needs()
-    case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request_for)
+    case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request)
     found: Found = {}
     for subject, finding in examine(case):
         found.setdefault(subject, []).append(finding)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks.core.jobs import BackendName, Fallback
+from tasks.core.jobs import BackendName, Fallback, TextLayer
 from tasks.core.options import Headers, Pictures
 from tasks.settings.reading import ReadSettings
 
@@ -57,6 +57,19 @@ NumPredict = Annotated[
     int | None,
     _setting("READ__NUM_PREDICT", _READ.num_predict, "TOKENS", "Maximum length of a page's text in tokens.", min=1),
 ]
+OfSchema = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        show_default="none: Markdown",
+        help="JSON Schema that the answer for each page follows, for example invoice.json; stored as data.jsonl.",
+    ),
+]
+Profile = Annotated[
+    str | None,
+    _setting("READ__PROFILE", "the model's", "NAME", "Profile that says what the model is sent, for example olmocr-2."),
+]
 RunningHeaders = Annotated[
     Headers,
     typer.Option(metavar="NAME", help="Running headers, running footers and page numbers: keep, or drop."),
@@ -76,7 +89,16 @@ Strict = Annotated[bool, typer.Option("--strict", help="Treat flagged pages as f
 OfFailed = Annotated[
     Fallback,
     typer.Option(
-        metavar="NAME", help="Text of a failed page in document.md: none, or partial (its last text, flagged)."
+        metavar="NAME",
+        help="Text of a failed page: none, partial (its last text) or text-layer (the PDF's own), flagged.",
+    ),
+]
+OfText = Annotated[
+    TextLayer,
+    typer.Option(
+        metavar="NAME",
+        help="Take the text that the PDF has, without a model: never, auto (pages where it is sound), or always "
+        "(flagged where it is not).",
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")]

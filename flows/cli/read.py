@@ -16,7 +16,8 @@ from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
-from tasks.core.jobs import Fallback, Job
+from tasks.core.jobs import Fallback, Job, TextLayer
+from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -53,10 +54,13 @@ def read(
     ] = None,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    text_layer: options.OfText = TextLayer.NEVER,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
+    schema: options.OfSchema = None,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
+    profile: options.Profile = None,
     longest_side: options.LongestSide = None,
     num_ctx: options.NumCtx = None,
     num_predict: options.NumPredict = None,
@@ -75,6 +79,7 @@ def read(
     1  no machine or model was available, or the results could not be stored;
        the remaining documents are not read
     """
+    given = {option: value for option, value in locals().items() if option in Job.model_fields}
     if as_json and text:
         raise InputError("--json and --text both write to standard output. Choose one.")
     if documents.count(STDIN) > 1:
@@ -83,28 +88,13 @@ def read(
         raise InputError("--name is for a document from standard input. Name - as the document, or omit --name.")
     if max_usd is not None and max_usd <= 0:
         raise InputError(f"--max-usd is {max_usd:g}. It must be above 0, for example 5.")
+    json_schema = read_schema(schema) if schema else None
     with ExitStack() as stack:
         jobs = [
             Job(
                 document=document if document != STDIN else str(stack.enter_context(_stdin(name or "stdin.pdf"))),
-                pages=pages,
-                backend=backend,
-                model=model,
-                prompt=prompt,
-                output=output,
-                slots=slots,
-                longest_side=longest_side,
-                num_ctx=num_ctx,
-                num_predict=num_predict,
-                attempts=attempts,
-                password_env=password_env,
-                force=force,
-                require_gpu=require_gpu,
-                max_usd=max_usd,
-                strict=strict,
-                fallback=fallback,
-                headers=headers,
-                pictures=pictures,
+                json_schema=json_schema,
+                **given,
             )
             for document in documents
         ]
@@ -138,6 +128,7 @@ async def _read_all(jobs: list[tuple[str, Job]], reporter: _Reporter) -> int:
 async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     from tasks.runs.prepare import prepare
     from tasks.runs.run_recorder import RunRecorder
+    from tasks.runs.text_layers import take_text_layers
 
     settings = load_settings()
     prepared = await prepare(job, settings)
@@ -145,7 +136,9 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
         prepared.store.prepare()
         # If every page is stored already, no server is needed, not even Prefect's.
         async with prepared.lock():
-            manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
+            recorder = RunRecorder(prepared)
+            await take_text_layers(prepared, recorder)
+            manifest = recorder.close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest
         emit(Progress("starting Prefect"))
@@ -207,7 +200,9 @@ def _facts(manifest: Manifest) -> dict[str, object]:
     return {
         "model": manifest.model,
         "output": str(manifest.output),
+        **({"data": str(ResultStore(manifest.output).data_path)} if manifest.has_data else {}),
         "failures": [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed],
         "flags": [str(flag) for flag in manifest.flags],
+        "doubtful_pages": {e.page: e.confidence for e in manifest.pages.doubtful},
         "flagged_pages": {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)},
     }

@@ -21,10 +21,7 @@ SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 def run_command(work: Coroutine[Any, Any, T], *, as_json: bool, verbose: bool) -> T:
     """Run a command's work and return its result, or end the command with an exit code.
 
-    Args:
-        work: the work.
-        as_json: whether an error is also printed as JSON.
-        verbose: whether Prefect's log is shown.
+    `as_json` prints an error as JSON, too; `verbose` shows Prefect's log.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if not verbose:

@@ -23,8 +23,8 @@ from tasks.settings.settings import load_settings
 if TYPE_CHECKING:
     from flows.local.smoke import Trial
     from flows.local.smoke_target import Target
+    from flows.stacks.base import Deployment
     from infra_scripts.common.clients import Aws
-    from infra_scripts.common.deployment import Deployment
     from tasks.planning.measured import Measurement
     from tasks.results.manifest import Manifest
 

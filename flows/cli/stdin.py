@@ -15,15 +15,12 @@ _MOST_NAME_BYTES = 200
 
 @contextmanager
 def document_from_stdin(name: str, most_mb: int) -> Iterator[Path]:
-    """Store standard input in a private file that is deleted afterwards.
+    """Store standard input in a private file of this name, which is deleted afterwards.
 
-    Args:
-        name: the document's file name, which names its results. Earlier results of the same bytes are reused, whatever
-            their name.
-        most_mb: size limit, megabytes.
+    The name is that of the results; earlier results of the same bytes are reused, whatever their name.
 
     Raises:
-        InputError: the name is no file name, or standard input is empty or too large.
+        InputError: the name is no file name, or standard input is empty or larger than `most_mb` megabytes.
         StorageError: the file cannot be written.
     """
     if name in {"", ".", ".."} or {"/", "\0"} & set(name) or len(name.encode(errors="replace")) > _MOST_NAME_BYTES:

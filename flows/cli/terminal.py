@@ -139,10 +139,14 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
         lines["insight"] = manifest.insight.told
     stopped = manifest.status is RunStatus.STOPPED
     lines["text"] = "not written yet: some pages are left for the next run" if stopped else str(store.document_path)
+    if manifest.has_data:
+        lines["data"] = str(store.data_path)
     for name, value in lines.items():
         err.say(f"{name:<8}{value}")
     for entry in manifest.failed:
         err.say(f"page {entry.page} failed: {entry.why}", "red")
+    for entry in manifest.pages.doubtful:
+        err.say(f"page {entry.page} is doubtful: its confidence is {entry.confidence:.2f}", "yellow")
     listed = manifest.flagged(MOST_FLAGGED)
     flags = [str(flag) for flag in manifest.flags]
     flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in listed]

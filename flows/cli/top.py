@@ -13,10 +13,12 @@ from rich.text import Text
 
 from flows.cli import options
 from flows.cli.console import out, plain_table, print_json, write
-from flows.cli.machines import has_pool, with_pool
+from flows.cli.machines import with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.backends.ec2.pool import open_pool
+from tasks.backends.registry import clouds
 from tasks.core.errors import InputError
+from tasks.core.jobs import BackendName
 from tasks.metrics.top import MachineNow, ServerNow, Slots, View, Watch
 from tasks.settings.settings import load_settings
 
@@ -37,7 +39,8 @@ def top(
     settings = with_pool(load_settings(), pool)
 
     async def watched() -> None:
-        watch = Watch(settings.home, (lambda: open_pool(settings)) if has_pool(settings) else None)
+        pooled = any(known.name is BackendName.EC2 for known in clouds(settings))
+        watch = Watch(settings.home, (lambda: open_pool(settings)) if pooled else None)
         if as_json:
             print_json({**(await watch.look()).facts(), "gpus": gpus()})
         elif once or not out.is_terminal:

@@ -31,10 +31,10 @@ from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.escaping import escape_line
 from tasks.core.events import Event, Listener, PagesStarted, Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.reading.events import PageDone
+from tasks.reading.events import LayersCounted, PageDone
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
-from tasks.runs.advice import insight
+from tasks.runs.advice import insight, layers_advice
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
@@ -109,6 +109,7 @@ class BatchReader:
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
         figures = stats.figures()
         advice = insight(figures).told if figures.read else ""
+        advice = " ".join(filter(None, (advice, layers_advice(observer.sound, observer.counted))))
         return Report(
             started_at=began,
             minutes=minutes,
@@ -184,6 +185,7 @@ class _BatchObserver:
         self._stats = stats
         self._context = copy_context()
         self._total = self._standing = 0
+        self.sound = self.counted = 0
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Show and measure that a server is warm."""
@@ -203,6 +205,9 @@ class _BatchObserver:
             case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._standing = self._total + total, self._standing + standing
                 event = PagesStarted(self._total, self._standing, slots)
+            case LayersCounted(sound=sound, pages=pages):
+                self.sound, self.counted = self.sound + sound, self.counted + pages
+                return
             case PageDone() | RunWarning():
                 pass
             case _:

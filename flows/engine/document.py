@@ -24,6 +24,7 @@ from tasks.reading.page_reader import PageReader
 from tasks.results.manifest import Manifest
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
+from tasks.runs.text_layers import count_text_layers, take_text_layers
 from tasks.settings.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -56,16 +57,19 @@ async def read_document(
     settings = load_settings()
     if prepared is None:
         job = await resolve_output(job)
-        prepared = await prepare(job, settings, await password_of(job), began=began)
+        setup = await shared.setup() if shared else None
+        prepared = await prepare(job, settings, await password_of(job), began=began, setup=setup)
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=shared is None)
         async with prepared.lock(), live:
             recorder = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
             try:
+                await take_text_layers(prepared, recorder)
                 if not prepared.nothing_left():
                     with subscribe(live):
                         await _read_on_servers(prepared, settings, recorder, shared, all_admitted)
+                    await count_text_layers(prepared, recorder)
             finally:
                 manifest = recorder.close()
                 if manifest is not None:
@@ -86,7 +90,7 @@ async def _read_on_servers(
     plan = prepared.plan
     renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
     # Without the model's digest, it is not certain which pages are left.
-    expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest) if prepared.digest else plan.numbers
+    expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest or "")
     async with (
         _servers(prepared, settings, recorder, shared, len(expected)) as group,
         group.work.opened(renderer),
@@ -94,8 +98,9 @@ async def _read_on_servers(
         page_seconds = group.costs.work_of(plan.document.name)
         with subscribe(recorder.hear), subscribe(page_seconds), subscribe(group.metrics.hear):
             await group.work.run(lambda: renderer.ahead(expected[: plan.slots]))
-            await group.ready()
-            servers, call = group.servers, prepared.setup.call
+            warmth = await group.ready()
+            servers, call = group.servers, prepared.setup.call_on(warmth.family, warmth.weights)
+            recorder.call = call
             reader = PageReader(
                 plan,
                 call,

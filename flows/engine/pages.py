@@ -20,10 +20,10 @@ from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTab
 from tasks.backends.base import Allocation
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
-from tasks.inference.schema import GenerateRequest
+from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.reading.page_reader import PageReader
 from tasks.serving.admission_limiter import Admission, AdmissionClosedError
-from tasks.serving.warmup import Warmth, warm
+from tasks.serving.warmup import Adapt, Warmth, warm
 from tasks.settings.reading import WarmSettings
 from tasks.settings.settings import load_settings
 
@@ -40,9 +40,20 @@ RETRY_SECONDS = 0.5
 
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False, **QUIET)
 async def warm_up(
-    request: GenerateRequest, allocation: Allocation, limits: WarmSettings, *, require_gpu: bool
+    request: GenerateRequest,
+    allocation: Allocation,
+    limits: WarmSettings,
+    *,
+    require_gpu: bool,
+    adapt: Adapt | None = None,
 ) -> Warmth:
     """Warm a model up on a server; see `tasks.serving.warmup`."""
+
+    def adapted(details: ModelDetails) -> GenerateRequest:
+        other = adapt(details) if adapt else request
+        allocation.lease.check_request(other)
+        return other
+
     allocation.lease.check_request(request)
     async with allocation.endpoint.client(limits.load_seconds) as client:
         return await warm(
@@ -54,6 +65,7 @@ async def warm_up(
             require_gpu=require_gpu,
             parts=allocation.replicas,
             started_for=allocation.lease.started_for,
+            adapt=adapted,
         )
 
 

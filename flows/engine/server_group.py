@@ -16,11 +16,12 @@ from tasks.core.aio import cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
-from tasks.core.jobs import ON_AWS
+from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.cost_tracker import UsageObserver
 from tasks.runs.prepare import Setup, choose_setup
+from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0
@@ -44,7 +45,7 @@ class ServerGroup(RunContext):
         self._backend, self._requirements, self._settings = backend, requirements, settings
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
-        pool = settings.ec2.pool if backend.name in ON_AWS else backend.name.value
+        pool = backend.pool_name or backend.name.value
         identity = Identity(requirements.holder, backend.name, pool, requirements.request.model)
         self.metrics = Recorder(identity, self.servers, self.costs, settings, lambda: sinks_for(settings, identity))
         self.stopped = ""
@@ -90,10 +91,11 @@ class ServerGroup(RunContext):
             emit(Progress(f"{pages} pages are worth {machines} of {scale.most} machines"))
         return machines
 
-    async def ready(self) -> None:
-        """Wait until a server is warm; raise UnavailableError if none gets warm."""
-        await asyncio.shield(self.first_warm)
+    async def ready(self) -> Warmth:
+        """Wait until a server is warm, and return how the first one is; raise UnavailableError if none gets warm."""
+        warmth = await asyncio.shield(self.first_warm)
         await self._check_budget()  # starting the server may have cost all of it
+        return warmth
 
     async def _watch_budget(self) -> None:
         while not self.stopped:
@@ -156,6 +158,8 @@ class SharedServerGroup(AsyncExitStack):
         self._observer, self._budget, self._pages = observer, budget, pages
         self._acquiring = asyncio.Lock()
         self._group: ServerGroup | None = None
+        self._choosing = asyncio.Lock()
+        self._setup: Setup | None = None
         self._context = copy_context()
 
     @property
@@ -176,9 +180,15 @@ class SharedServerGroup(AsyncExitStack):
                 self._group = await asyncio.create_task(self._start_group(holder), context=self._context)
             return self._group
 
+    async def setup(self) -> Setup:
+        """Return how the batch's documents are read; chosen once. Raises InputError as `choose_setup`."""
+        async with self._choosing:
+            if self._setup is None:
+                self._setup = await asyncio.to_thread(choose_setup, self._batch, self._settings)  # which may ask AWS
+            return self._setup
+
     async def _start_group(self, holder: str) -> ServerGroup:
-        setup = choose_setup(self._batch, self._settings)
-        group = new_server_group(setup, self._settings, holder, self._pages, self._budget)
+        group = new_server_group(await self.setup(), self._settings, holder, self._pages, self._budget)
         self.enter_context(group.costs.observed_by(self._observer))
         return await self.enter_async_context(group)
 
@@ -188,6 +198,17 @@ def new_server_group(
 ) -> ServerGroup:
     """Return servers that are not acquired yet, for documents of so many pages each; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
-    request = setup.call.request(settings.idle_minutes * 60)
-    requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
+    idle = settings.idle_minutes * 60
+    told = False
+
+    def adapt(details: ModelDetails) -> GenerateRequest:
+        nonlocal told
+        call = setup.call_on(details.family, details.weights)
+        if call.profile.name != setup.call.profile.name and not told:
+            told = True
+            emit(Progress(f"{call.model} gets the profile {call.profile.name}, by what its server says of it"))
+        return call.request(idle)
+
+    request = setup.call.request(idle)
+    requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget, adapt)
     return ServerGroup(setup.choice.backend, requirements, settings)

@@ -17,7 +17,7 @@ from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
 from tasks.inference.client import InferenceClient
-from tasks.inference.schema import GenerateRequest
+from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
@@ -26,7 +26,7 @@ from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker
 from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.serving.server_pool import Server, Servers
-from tasks.serving.warmup import Warmth
+from tasks.serving.warmup import Adapt, Warmth
 from tasks.settings.settings import Settings
 from tasks.slots.allocation import SlotAllocation
 
@@ -47,6 +47,7 @@ class ServerRequirements:
         require_gpu: whether it is an error if a part of the model is not in GPU memory.
         holder: name of the run that uses the servers, as people see it.
         budget: limit of the servers' costs.
+        adapt: returns the options of all requests by what a server says of the model; `request` stands if None.
     """
 
     request: GenerateRequest
@@ -55,6 +56,12 @@ class ServerRequirements:
     require_gpu: bool
     holder: str
     budget: Budget = field(default_factory=Budget)
+    adapt: Adapt | None = None
+
+    def request_on(self, warmth: Warmth) -> GenerateRequest:
+        """Return the options of requests to a server that is warm."""
+        details = ModelDetails(family=warmth.family, weights=warmth.weights)
+        return self.adapt(details) if self.adapt else self.request
 
 
 @dataclass
@@ -66,14 +73,14 @@ class RunContext:
         limiter: limits how many pages are open at once; it follows the servers' slots.
         work: the loop on which pages are read.
         costs: the servers' costs, and who observes their use.
-        first_warm: done when the first server is warm, or it is certain that none will be.
+        first_warm: how the first server is warm, or why none will be.
     """
 
     servers: Servers = field(default_factory=Servers)
     limiter: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(_AHEAD))
     work: WorkLoop = field(default_factory=WorkLoop)
     costs: CostTracker = field(default_factory=CostTracker)
-    first_warm: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    first_warm: asyncio.Future[Warmth] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ServerSupervisor:
@@ -141,7 +148,13 @@ class ServerSupervisor:
         call = warm_up if flow_run.id else warm_up.fn  # `hearth start` has no run, and so no task runs
         try:
             return await allocation.interruption.unless_gone(
-                call(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
+                call(
+                    requirements.request,
+                    allocation,
+                    self._settings.warm,
+                    require_gpu=requirements.require_gpu,
+                    adapt=requirements.adapt,
+                )
             )
         except (ServerError, ModelError) as error:
             if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:
@@ -162,7 +175,7 @@ class ServerSupervisor:
             context.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
             if not context.first_warm.done():
-                context.first_warm.set_result(None)
+                context.first_warm.set_result(warmth)
             failed = asyncio.wrap_future(server.failure)
             going = asyncio.create_task(allocation.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}
@@ -194,7 +207,7 @@ class ServerSupervisor:
         share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, replicas)
         await share.open()
         replicas.waiting = lambda: limiter.left
-        latency = LatencyTracker(read, requirements.request.num_predict)
+        latency = LatencyTracker(read, requirements.request_on(warmth).num_predict)
         # Not for a server with replicas, each of which sees a part of the pages, nor for a serial family of Ollama's.
         tracked = replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
         concurrency = ConcurrencyTracker(warmth.measured, requirements.slots) if tracked else None

@@ -34,12 +34,7 @@ _STOP_SECONDS = 30.0
 
 @dataclass
 class OwnServer:
-    """A leased Prefect server that Hearth started.
-
-    Attributes:
-        leased: the server and its lease.
-        password: required by the server; omitted from the representation.
-    """
+    """A leased Prefect server that Hearth started, with its password, which the representation omits."""
 
     leased: LeasedServer
     password: str = field(repr=False)

@@ -25,7 +25,7 @@ from flows.local.own_server import OwnServer, hold_own, lease_own, was_own
 from flows.local.password import password
 from flows.local.profile import keep_profile
 from flows.orchestrator.late_ends import deliver
-from tasks.core.aio import cancel_and_wait
+from tasks.core.aio import background
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
 from tasks.core.network import PREFECTS_CERTIFICATES, check_connection, without_credentials
@@ -83,11 +83,8 @@ async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
     changed = {} if own is None else {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
     try:
         with temporary_settings(changed, restore_defaults=[PREFECT_API_KEY] if changed else []):
-            keeping = asyncio.create_task(_keep(api, settings))
-            try:
+            async with background(_keep(api, settings)):
                 yield api
-            finally:
-                await cancel_and_wait(keeping)
     finally:
         if own is not None:
             own.leased.lease.release()

@@ -29,8 +29,8 @@ from tasks.results.store import ResultStore
 
 if TYPE_CHECKING:
     from flows.local.smoke_target import Target
+    from flows.stacks.base import Deployment
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.deployment import Deployment
     from tasks.results.manifest import Manifest
 
 _READER_SECONDS = 30.0
@@ -124,12 +124,7 @@ def run_trial(
 
     `prepare` runs between the deployment and the page, for example to bake an image. `trial` receives the outcome, also
     if an error is raised. The listener receives progress messages.
-
-    Raises:
-        TimeUpError: the budget was used up.
-        KeyboardInterrupt: the test was interrupted.
-        HearthError: the page could not be read.
-        InfraError: the stack could not be deployed.
+    A budget that is used up raises TimeUpError.
     """
     began = time.monotonic()
     try:

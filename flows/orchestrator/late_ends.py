@@ -21,9 +21,9 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run as this_run
 from prefect.settings import get_current_settings
 
+from tasks.core.file_locks import FileLock, take_exclusive, try_exclusive
 from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
-from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 S = TypeVar("S", bound=State[Any])
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
-from flows.stacks.base import StackDeployment
+from flows.stacks.base import Deployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
-from infra_scripts.common.instances import POOL_TAG, images, machines
-from infra_scripts.common.needs import Machines, Market, Needs
-from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
+from infra_scripts.common.instances import images, machines
+from infra_scripts.common.needs import Machines, Needs
+from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import parameters, plan_rows, template
+from infra_scripts.ec2.template import plan_rows
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
-from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -25,14 +23,9 @@ _NOTES = (
     "Prices include disks, but not a public IPv4 address (USD 0.005 an hour).",
     "Spot machines cost less. They are terminated instead of stopped.",
 )
-_MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
-    SpotPolicy.AUTO: ("spot", "on-demand"),
-    SpotPolicy.SPOT: ("spot",),
-    SpotPolicy.ON_DEMAND: ("on-demand",),
-}
 
 
-class Ec2Deployment(StackDeployment):
+class Ec2Deployment(Deployment):
     """A pool of machines, which runs launch when they need them."""
 
     supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
@@ -67,10 +60,10 @@ class Ec2Deployment(StackDeployment):
 
     def needs(self) -> Needs:
         """Return the machines that it launches, and their markets."""
-        stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
+        stack = self.settings.ec2_stack
         machines = Machines(
             types=self.settings.ec2.types,
-            markets=markets,
+            markets=self.settings.ec2.spot_policy.markets,
             ami_parameter=stack.base_ami_parameter,
             ami_setting="HEARTH_EC2_STACK__BASE_AMI_PARAMETER",
             disk_gb=stack.disk_gb,
@@ -78,16 +71,9 @@ class Ec2Deployment(StackDeployment):
         )
         return Needs(machines=machines)
 
-    def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`, with the network and image that AWS names."""
-        with explain_errors():
-            return request(aws, self._stack(), lambda _: None)
-
-    def request(self) -> StackRequest:
-        """Return the request to CloudFormation, with placeholders for network and image."""
-        stack = self._stack()
-        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED_SERVICES)
+    def request(self, aws: Aws | None = None) -> StackRequest:
+        """Return the request of `up`."""
+        return request(aws, self._stack(), lambda _: None)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

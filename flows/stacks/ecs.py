@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import explain_errors
+from flows.stacks.base import Deployment
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import Container, Machines, Needs
-from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
-from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
+from infra_scripts.ecs.deploy import down, image_trouble, request, status, up
+from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name
 from tasks.costs.disks import disk_mb_s
 from tasks.costs.rates import (
     HOURS_A_MONTH,
@@ -37,7 +35,7 @@ _FIRST = (
 )
 
 
-class EcsDeployment(StackDeployment):
+class EcsDeployment(Deployment):
     """Tasks behind a load balancer, which runs request when they need them."""
 
     supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from"})
@@ -100,16 +98,9 @@ class EcsDeployment(StackDeployment):
         )
         return Needs(machines=machines, balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS", container=container)
 
-    def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`, with the network and image that AWS names."""
-        with explain_errors():
-            return request(aws, self._stack())
-
-    def request(self) -> StackRequest:
-        """Return the request to CloudFormation, with placeholders for network and image."""
-        stack = self._stack()
-        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked_services)
+    def request(self, aws: Aws | None = None) -> StackRequest:
+        """Return the request of `up`."""
+        return request(aws, self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

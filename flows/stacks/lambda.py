@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import explain_errors
+from flows.stacks.base import Deployment
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
-from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Container, Needs
-from infra_scripts.common.network import STAND_INS
-from infra_scripts.trigger.deploy import LINKED_SERVICES, down, request, sends_events, status, up
+from infra_scripts.trigger.deploy import down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, plan_rows, template
 from tasks.costs.rates import fargate_usd_per_hour, price_notes
 from tasks.settings.trigger import Capacity
@@ -26,7 +23,7 @@ _NOTES = (
 )
 
 
-class LambdaDeployment(StackDeployment):
+class LambdaDeployment(Deployment):
     """A function that starts reading the PDFs that arrive in a bucket."""
 
     @property
@@ -73,15 +70,9 @@ class LambdaDeployment(StackDeployment):
             reserved_concurrency=trigger.reserved_concurrency,
         )
 
-    def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`, with the network and image that AWS names."""
-        with explain_errors():
-            return request(aws, self.stack())
-
-    def request(self) -> StackRequest:
-        """Return the request to CloudFormation, with placeholders for network and image."""
-        stack = self.stack()
-        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED_SERVICES)
+    def request(self, aws: Aws | None = None) -> StackRequest:
+        """Return the request of `up`."""
+        return request(aws, self.stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

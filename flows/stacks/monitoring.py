@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.stacks.base import StackDeployment
+from flows.stacks.base import Deployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import StackPlan, StackRequest, StackStatus
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 3.0
 
 
-class MonitoringDeployment(StackDeployment):
+class MonitoringDeployment(Deployment):
     """A pool's dashboard, alarms and SNS topic."""
 
     @property
@@ -56,8 +56,9 @@ class MonitoringDeployment(StackDeployment):
         """Return nothing: it needs no more than the resources of its template."""
         return Needs()
 
-    def request(self) -> StackRequest:
+    def request(self, aws: Aws | None = None) -> StackRequest:
         """Return the request to CloudFormation; no part of it comes from AWS."""
+        del aws
         return StackRequest(template(), self.stack.parameters(), {POOL_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ To add one, for example `queue`:
 1. Put its template and its code into a folder `infra_scripts/queue/` (`template.yaml`, `policies/caller.json` and
    `deployer.json`; `common.cloudformation.Stack` creates and deletes a stack, and `aws.session.client(...)` with
    `config=aws.config` makes clients that `Aws` lacks).
-2. Write `flows/stacks/queue.py`: a subclass of `flows.stacks.base.StackDeployment`, bound to the name `deployment`.
+2. Write `flows/stacks/queue.py`: a subclass of `flows.stacks.base.Deployment`, bound to the name `deployment`.
    Making it must not fail because an option is missing that `down` and `status` do not need.
 3. Add the line `QUEUE = "queue"` to `StackName`. The module is found by this name.
 4. Add its resource types to `infra_scripts/iam/kinds.yaml`, its forms to `tests/support/infra/deployments.py`, and
@@ -20,10 +20,11 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from infra_scripts.common.deployment import Deployment, Options
+from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import RequestError
 
 if TYPE_CHECKING:
+    from flows.stacks.base import Deployment
     from tasks.settings.settings import Settings
 
 

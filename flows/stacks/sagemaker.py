@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.stacks.base import StackDeployment
+from flows.stacks.base import Deployment
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
 
-class SagemakerDeployment(StackDeployment):
+class SagemakerDeployment(Deployment):
     """An endpoint that AWS scales with its requests."""
 
     @property
@@ -46,8 +46,9 @@ class SagemakerDeployment(StackDeployment):
         container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/how-to/sagemaker.md has the commands")
         return Needs(endpoint_type=stack.instance_type, container=container)
 
-    def request(self) -> StackRequest:
+    def request(self, aws: Aws | None = None) -> StackRequest:
         """Return the request to CloudFormation; no part of it comes from AWS."""
+        del aws
         return request(self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:

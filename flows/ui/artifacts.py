@@ -45,7 +45,6 @@ class Artifact:
 
     Attributes:
         key: its name; earlier runs have made its earlier versions.
-        description: shown above it.
         seconds: shortest time between two updates.
         data: returns what to show now, or None for nothing yet.
         changed: whether there is something new to show.

@@ -28,13 +28,8 @@ TICK_SECONDS = 1.0
 class Live:
     """A listener that keeps the artifacts of one run up to date. Use as an async context manager.
 
-    However many pages the run has, it holds at most the rows of 200 of them, and the buckets of a picture.
-
-    Args:
-        name: name of the document or the batch.
-        settings: whether page text may be shown.
-        has_pages: whether it is a document, whose pages are shown.
-        has_servers: whether it has servers of its own, and not those of its batch.
+    However many pages the run has, it holds at most the rows of 200 of them, and the buckets of a picture. A batch has
+    no pages of its own (`has_pages`), and its documents have no servers of their own (`has_servers`).
     """
 
     def __init__(self, name: str, settings: Settings, *, has_pages: bool = True, has_servers: bool = True) -> None:

@@ -64,14 +64,7 @@ class StackResult:
 
 
 class Stack:
-    """A stack with a name.
-
-    Args:
-        aws: clients of the account.
-        name: name of the stack.
-        listener: receives the stack's events; they are ignored if None.
-        poll_seconds: time between two requests for events.
-    """
+    """A stack with a name. The listener receives its events as they happen; `poll_seconds` lie between two requests."""
 
     def __init__(self, aws: Aws, name: str, listener: Listener | None = None, *, poll_seconds: float = 3.0) -> None:
         self._client = aws.cloudformation

@@ -12,11 +12,8 @@ class Machines:
 
     Attributes:
         types: acceptable instance types, the preferred one first.
-        markets: acceptable markets.
         ami_parameter: public SSM parameter of the base image.
-        ami_setting: setting that names the parameter.
         disk_gb: size of the root disk, GB.
-        disk_setting: setting of the size.
     """
 
     types: tuple[str, ...]
@@ -33,7 +30,6 @@ class Container:
 
     Attributes:
         name: registry, repository, and tag or digest; without the registry if the repository is part of the stack.
-        media_types: accepted types of manifests.
         build: how the image is built and pushed.
     """
 
@@ -55,7 +51,6 @@ class Needs:
         balancer_subnets_setting: setting that names the subnets of its load balancer.
         fargate_vcpu: vCPUs of one task; `fargate_spot` is its market.
         endpoint_type: instance type of a SageMaker endpoint.
-        reserved_concurrency: reserved concurrency of its Lambda function.
     """
 
     machines: Machines | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -15,45 +14,23 @@ from infra_scripts.common.parameters import read_parameter
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
-
-STAND_INS: Mapping[str, Any] = {
-    "vpc": "vpc-0123456789abcdef0",
-    "subnets": ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
-}
-"""A network for requests that are built without asking AWS."""
-AMI_STAND_IN = "ami-0123456789abcdef0"
+_NETWORK_STAND_IN = "vpc-0123456789abcdef0", ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
+_IMAGE_STAND_IN = "ami-0123456789abcdef0"
 
 
-class Placed(Protocol):
-    """A stack with a region and subnets."""
-
-    @property
-    def region(self) -> str:
-        """The AWS region."""
-        ...
-
-    @property
-    def subnets(self) -> tuple[str, ...]:
-        """The subnets; those of the default VPC if empty."""
-        ...
-
-
-def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]]:
-    """Return the VPC and the subnets of a stack: its own, or those of the default VPC.
-
-    Args:
-        aws: clients of the account.
-        stack: the stack.
-        setting: the variable that names the subnets.
+def network(aws: Aws | None, named: tuple[str, ...], setting: str) -> tuple[str, tuple[str, ...]]:
+    """Return the VPC and the subnets that a setting names, or those of the default VPC; without clients, stand-ins.
 
     Raises:
-        RequestError: there is no default VPC, or the stack's subnets do not exist or are in several VPCs.
+        RequestError: there is no default VPC, or the named subnets do not exist or are in several VPCs.
     """
-    if not stack.subnets:
+    if aws is None:
+        return _NETWORK_STAND_IN
+    if not named:
         found = aws.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
         if not found:
             raise RequestError(
-                f"The account has no default VPC in {stack.region}. Name the subnets to launch in: "
+                f"The account has no default VPC in {aws.region}. Name the subnets to launch in: "
                 f"{setting}='[\"subnet-...\"]'."
             )
         vpc = found[0]["VpcId"]
@@ -66,18 +43,18 @@ def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]
             raise RequestError(f"The default VPC {vpc} has no subnets. Name some with {setting}.")
         return vpc, tuple(sorted(subnet["SubnetId"] for subnet in subnets))
     try:
-        subnets = aws.ec2.describe_subnets(SubnetIds=list(stack.subnets))["Subnets"]
+        subnets = aws.ec2.describe_subnets(SubnetIds=list(named))["Subnets"]
     except ClientError as error:
         if error_code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
-            given = ", ".join(stack.subnets)
-            raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct {setting}.") from None
+            given = ", ".join(named)
+            raise RequestError(f"Not all of the subnets {given} exist in {aws.region}. Correct {setting}.") from None
         raise
     networks = {subnet["VpcId"] for subnet in subnets}
     if len(networks) != 1:
         raise RequestError(
             f"The subnets are in several VPCs ({', '.join(sorted(networks))}). Name subnets of one VPC with {setting}."
         )
-    return networks.pop(), stack.subnets
+    return networks.pop(), named
 
 
 def check_balancer_subnets(aws: Aws, subnets: tuple[str, ...], setting: str) -> None:
@@ -100,18 +77,14 @@ def check_balancer_subnets(aws: Aws, subnets: tuple[str, ...], setting: str) -> 
         )
 
 
-def base_image(aws: Aws, parameter: str, setting: str, what: str) -> str:
-    """Return the image that a public SSM parameter names.
-
-    Args:
-        aws: clients of the account.
-        parameter: name of the parameter.
-        setting: the variable that names the parameter.
-        what: description of a suitable image, for the error.
+def base_image(aws: Aws | None, parameter: str, setting: str, what: str) -> str:
+    """Return the image that a public SSM parameter names; without clients, a stand-in.
 
     Raises:
-        RequestError: the parameter does not exist.
+        RequestError: the parameter does not exist; the message names its setting, and describes a suitable image.
     """
+    if aws is None:
+        return _IMAGE_STAND_IN
     ami = read_parameter(aws, parameter)
     if ami is None:
         raise RequestError(

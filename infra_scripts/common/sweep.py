@@ -12,11 +12,8 @@ _PARTS = Path(__file__).with_name("sweep.yaml")
 def with_sweep(template: str, *, prefix: str, handler: Path, variables: Mapping[str, object]) -> str:
     """Add the schedule and the function to a template that has a `LogGroup` and a `SweepPolicy` for `SweepRole`.
 
-    Args:
-        template: template of the stack.
-        prefix: prefix of the resources' names, before the pool's name.
-        handler: the function's code, which uses only boto3 and the standard library.
-        variables: the function's environment as CloudFormation values.
+    Resources are named `prefix` and the pool's name. The handler's code uses only boto3 and the standard library; its
+    environment has CloudFormation values.
     """
     values = {
         "@PREFIX@": prefix,

@@ -29,12 +29,7 @@ def delete_freed(
 ) -> None:
     """Delete a stack, again if something new uses it.
 
-    Args:
-        aws: clients of the account.
-        stack: the stack.
-        free: ends whatever uses the stack, and returns when that is gone; called before each attempt.
-        listener: receives a sentence about each step.
-        poll_seconds: time between two checks.
+    `free` is called before each attempt: it ends whatever uses the stack, and returns when that is gone.
 
     Raises:
         StackError: a resource cannot be deleted; network interfaces that are in use are named.
@@ -59,17 +54,10 @@ def delete_freed(
 def verify_deletion(
     name: str, delete: Callable[[], None], left: Callable[[], Iterable[str]], *, looks: int, poll_seconds: float
 ) -> None:
-    """Delete a stack, then check for a while that nothing is left: some resources outlive it by a moment.
-
-    Args:
-        name: what is deleted, for the error.
-        delete: deletes it; its StackError becomes part of the error.
-        left: names what is left and should be gone.
-        looks: highest number of checks.
-        poll_seconds: time between two checks.
+    """Delete a stack, then check `looks` times that nothing is `left`: some resources outlive it by a moment.
 
     Raises:
-        LeftoverError: something is left.
+        LeftoverError: something is left; it has the message of a StackError of `delete`.
     """
     failed = None
     try:

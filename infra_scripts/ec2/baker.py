@@ -83,9 +83,7 @@ def launch_baker(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listene
                     ],
                 )
             except ClientError as error:
-                if not error_code(error).startswith(
-                    ("Insufficient", "Unsupported", "InstanceLimit", "VcpuLimit", "MaxSpot")
-                ):
+                if not error_code(error).startswith(_NO_CAPACITY):
                     raise
                 refused = f"{instance_type} in {subnet}: {error_message(error)}"
                 listener(f"No capacity: {refused}.")

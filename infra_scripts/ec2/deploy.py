@@ -66,15 +66,17 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         return StackResult(change, outputs)
 
 
-def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
-    """Return the request to CloudFormation; nothing is created.
+def request(aws: Aws | None, stack: Ec2Stack, listener: Listener) -> StackRequest:
+    """Return the request to CloudFormation; nothing is created. Without clients, it has stand-ins of AWS's values.
 
     Raises:
         RequestError: there is no network or no image to use.
-        ClientError: AWS refused a request.
+        AccessError: AWS refused a request.
     """
-    vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
-    values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
+    with explain_errors():
+        vpc, subnets = network(aws, stack.subnets, "HEARTH_EC2_STACK__SUBNETS")
+        ami = _image(aws, stack, listener) if aws else base_image(None, stack.base_ami_parameter, *BASE_IMAGE)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
     return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
 

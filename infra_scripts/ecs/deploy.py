@@ -58,15 +58,17 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
         return StackResult(change, deployed.outputs())
 
 
-def request(aws: Aws, stack: EcsStack) -> StackRequest:
-    """Return the request to CloudFormation; nothing is created.
+def request(aws: Aws | None, stack: EcsStack) -> StackRequest:
+    """Return the request to CloudFormation; nothing is created. Without clients, it has stand-ins of AWS's values.
 
     Raises:
         RequestError: there is no network or no image to use.
-        ClientError: AWS refused a request.
+        AccessError: AWS refused a request.
     """
-    vpc, subnets = network(aws, stack, _SUBNETS)
-    values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter, *_IMAGE))
+    with explain_errors():
+        vpc, subnets = network(aws, stack.subnets, _SUBNETS)
+        ami = base_image(aws, stack.ami_parameter, *_IMAGE)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
     return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked_services)
 
 

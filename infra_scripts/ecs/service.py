@@ -143,13 +143,7 @@ def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str)
 
 
 def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: float) -> tuple[PlanRow, ...]:
-    """Return the resources that `up` creates, with their cost while no task runs.
-
-    Args:
-        stack: the service.
-        balancer_usd_per_hour: price of the load balancer, one capacity unit included.
-        hours_a_month: hours of a month.
-    """
+    """Return the resources that `up` creates, with their cost while no task runs; the balancer uses one unit."""
     sources = ", ".join(stack.allow_from)
     monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
     # An alarm is paid for by its metrics; for machines AWS creates two more, for its own scaling.

@@ -7,17 +7,24 @@ tests/support/iam_facts.py writes it from the schemas.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from infra_scripts.common.deployment import StackRequest
-from infra_scripts.iam.conditional import is_needed
-from infra_scripts.iam.rendered import Place, Resource, render, strings
+from infra_scripts.iam.rendered import Place, Resource, Value, render, strings
 
 _FACTS = Path(__file__).with_name("facts.json")
+ONLY_WITH: Mapping[str, Mapping[str, list[str]]] = yaml.safe_load(_FACTS.with_name("conditional.yaml").read_text())
+"""Patterns of actions, by type of resource, that a resource needs only with one of some properties, at any depth.
+
+A type's handler lists the actions that any resource of the type may need. Those without properties are never needed.
+"""
 _STAND_IN = "0123456789abcdef0"
 # In the Service Authorization Reference these may name a topic, but a subscription is not a topic.
 _RESOURCELESS = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
@@ -53,10 +60,8 @@ class Permission:
     """A permission that the deployer needs.
 
     Attributes:
-        action: action, such as ec2:CreateTags.
         resource: ARN of the resource; "*" if the action takes none.
         context: values of IAM's condition keys in the request.
-        why: purpose of the permission.
     """
 
     action: str
@@ -80,6 +85,21 @@ def required_permissions(request: StackRequest, place: Place) -> tuple[Permissio
     ]
     linked = [linked_role(service, place) for service in request.linked_services]
     return tuple(dict.fromkeys([*_of_the_stack(tags, place), *linked, *wanted]))
+
+
+def is_needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:
+    """Whether a resource with these properties needs an action of its type."""
+    for name in ("*", kind):
+        for pattern, keys in ONLY_WITH.get(name, {}).items():
+            if fnmatchcase(action, pattern) and not _has(properties, keys):
+                return False
+    return True
+
+
+def _has(value: Value, keys: Iterable[str]) -> bool:
+    if isinstance(value, Mapping):
+        return any(key in value for key in keys) or any(_has(entry, keys) for entry in value.values())
+    return isinstance(value, list) and any(_has(entry, keys) for entry in value)
 
 
 @cache

@@ -47,9 +47,7 @@ class Resource:
     """A resource of a stack.
 
     Attributes:
-        logical: logical name in the template.
         type: type, such as AWS::EC2::SecurityGroup.
-        properties: rendered properties.
         arns: ARNs in IAM; several if it is part of several resources, like the policy of several roles.
     """
 

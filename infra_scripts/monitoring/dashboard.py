@@ -21,12 +21,7 @@ _NOTES = (
 
 
 class MonitoringStack(MonitoringSettings):
-    """The settings of the monitoring stack.
-
-    Attributes:
-        model: model whose metrics are shown.
-        usd_per_hour: price of a machine.
-    """
+    """The settings of the monitoring stack."""
 
     pool: str
     region: str

@@ -63,12 +63,7 @@ def log(text: str) -> None:
 
 
 class Adapter:
-    """The web application and its Ollama process.
-
-    Args:
-        command: command that starts Ollama.
-        environment: environment variables, listed above.
-    """
+    """The web application and its Ollama process, which the command starts in the environment that is listed above."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._command = command

@@ -42,14 +42,15 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
         return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).deploy(asked)
 
 
-def request(aws: Aws, stack: TriggerStack) -> StackRequest:
-    """Return the request to CloudFormation; nothing is created.
+def request(aws: Aws | None, stack: TriggerStack) -> StackRequest:
+    """Return the request to CloudFormation; nothing is created. Without clients, it has stand-ins of AWS's values.
 
     Raises:
         RequestError: a value is missing, or there is no network.
-        ClientError: AWS refused a request.
+        AccessError: AWS refused a request.
     """
-    vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
+    with explain_errors():
+        vpc, subnets = network(aws, stack.subnets, "HEARTH_TRIGGER__SUBNETS")
     return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
 

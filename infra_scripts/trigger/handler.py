@@ -61,12 +61,7 @@ class Arrived:
 
 
 def run_key(content: str, options: Mapping[str, Any]) -> str:
-    """Return the key of equal requests, 64 hex digits. `flows.orchestrator.trigger` uses it, too.
-
-    Args:
-        content: an identifier of the document's bytes.
-        options: the options of the request.
-    """
+    """Return the key of equal requests for the same bytes, 64 hex digits. `flows.orchestrator.trigger` uses it, too."""
     return hashlib.sha256(json.dumps([content, options], sort_keys=True).encode()).hexdigest()
 
 

@@ -40,12 +40,8 @@ _AWS = "https://amazonaws.com"
 class _Client(Generic[T]):
     """A client of one service, made when it is first used.
 
-    Args:
-        service: boto3's name of it.
-        attempts: of each call, at most.
-        read_timeout: seconds.
-        connections: at once.
-        mode: `adaptive` also slows down while AWS throttles, which may hold a call up for a while.
+    Each call has so many attempts at most, and waits `read_timeout` seconds. The mode `adaptive` also slows down while
+    AWS throttles, which may hold a call up for a while.
     """
 
     def __init__(
@@ -84,13 +80,8 @@ class _Client(Generic[T]):
 class Aws:
     """The clients of one region. Importing boto3 and loading its models takes half a second: only when one is used.
 
-    Args:
-        region: AWS's own configuration decides if None.
-        session: with the credentials to use; AWS's own configuration decides if None.
-        options: of all clients, such as endpoint_url.
-
-    Attributes:
-        clock: AWS's time.
+    AWS's own configuration decides on a region or a session that is None. `options`, such as endpoint_url, are those of
+    all clients; `clock` is AWS's time.
     """
 
     ec2: _Client[EC2Client] = _Client("ec2", mode="adaptive")
@@ -164,6 +155,20 @@ async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """
     with wrap_errors(getattr(call, "__name__", "call")):
         return await asyncio.to_thread(call, *arguments, **named)
+
+
+async def ask_all(client: Any, operation: str, key: str, **arguments: Any) -> list[Any]:  # noqa: ANN401 - of any service
+    """Return the entries of all pages of a call to AWS; `key` names them in its responses.
+
+    Raises:
+        CloudError: AWS refuses it, or cannot be reached.
+    """
+
+    def entries() -> list[Any]:
+        return [entry for page in client.get_paginator(operation).paginate(**arguments) for entry in page[key]]
+
+    entries.__name__ = operation  # for errors
+    return await ask(entries)
 
 
 async def caller(aws: Aws) -> str:

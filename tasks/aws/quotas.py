@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.aws.client import Aws, ask
+from tasks.aws.client import Aws, ask, ask_all
 from tasks.core.errors import CloudError
 from tasks.core.finding import Finding, State
 
@@ -22,7 +22,6 @@ _OF_FARGATE = {
     False: ("Fargate On-Demand vCPU resource count", "L-3032A538"),
     True: ("Fargate Spot vCPU resource count", "L-36FBB829"),
 }
-_MOST_PAGES = 60
 _CALL_SECONDS = 12.0
 
 
@@ -34,7 +33,6 @@ class Quota:
         name: as Service Quotas shows it.
         allowed: vCPUs, or instances; None if unknown.
         needed: by one machine, in the same unit.
-        why_unknown: an error's message.
     """
 
     name: str
@@ -77,17 +75,9 @@ async def endpoint_quota(aws: Aws, instance_type: str) -> Quota:
     name = f"{instance_type} for endpoint usage"
 
     async def read() -> Quota:
-        more: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            page = {"ServiceCode": "sagemaker", "MaxResults": 100, **more}
-            listed = await ask(aws.service_quotas.list_service_quotas, **page)
-            for quota in listed["Quotas"]:
-                if quota["QuotaName"] == name:
-                    return Quota(name, float(quota["Value"]))
-            if not listed.get("NextToken"):
-                break
-            more = {"NextToken": listed["NextToken"]}
-        return Quota(name, None, why_unknown="AWS lists no quota of that name.")
+        listed = await ask_all(aws.service_quotas, "list_service_quotas", "Quotas", ServiceCode="sagemaker")
+        value = next((float(quota["Value"]) for quota in listed if quota["QuotaName"] == name), None)
+        return Quota(name, value, why_unknown="AWS lists no quota of that name.")
 
     return await _read_in_time(name, read())
 

@@ -55,12 +55,9 @@ class Endpoint:
     """How to call a server.
 
     Attributes:
-        url: of its API.
-        headers: sent with each request.
         certificate: the only one to trust over TLS, in PEM; None for those that `trust` names.
         trust: file of trusted certificates; None for the system's.
         transport: makes what carries requests, where that is not plain HTTP.
-        api: that it speaks.
     """
 
     url: str
@@ -71,11 +68,7 @@ class Endpoint:
     api: Api = Api.OLLAMA
 
     def client(self, timeout: float) -> InferenceClient:
-        """Return a client of its API. Use as an async context manager.
-
-        Args:
-            timeout: longest wait for a response, seconds.
-        """
+        """Return a client that waits at most `timeout` seconds for a response. Use as an async context manager."""
         transport = self.transport() if self.transport else None
         return new_client(
             self.api,
@@ -142,10 +135,8 @@ class Allocation:
     """A server that was acquired, and may be called until it is released.
 
     Attributes:
-        endpoint: how to call it.
         slots: parallel requests that it, or each of its replicas, is set up for; a measurement corrects that.
         ledger: which runs use how many of its slots.
-        lease: the run's hold on it.
         machine: what is paid for; None if nothing is.
         started: whether it was started for this run.
     """
@@ -190,12 +181,14 @@ class Backend(Protocol):
         default_model: for jobs that name none.
         default_slots: for jobs that name no number.
         servers: most servers that one run may use at once.
+        pool_name: name of its pool on AWS; empty if it has none.
     """
 
     name: BackendName
     default_model: str
     default_slots: int
     servers: int = 1
+    pool_name: str = ""
 
     def describe(self) -> str:
         """Return what it is and where, in a few words. Starts and calls nothing."""
@@ -207,23 +200,15 @@ class Backend(Protocol):
         return None
 
     def scale(self, slots: int) -> Scale:
-        """Return how many machines a run begins with: servers or, of a single server, replicas.
-
-        Args:
-            slots: parallel requests for each server.
-        """
+        """Return how many machines a run begins with: servers with so many slots or, of a single server, replicas."""
         del slots
         return Scale()
 
     async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """Find or start a server, another than those that are acquired already.
 
-        Whatever this starts stops by itself when it is idle.
-
-        Args:
-            slots: parallel requests that the run wants to send.
-            holder: name of the run, for people who wonder why the server is up.
-            replicas: least number of replicas, for a server that has them.
+        Whatever this starts stops by itself when it is idle. `holder` is the name of the run, for people who wonder why
+        the server is up. A server that has replicas gets at least so many.
 
         Raises:
             ServerError: there is no server; the message says what to do.
@@ -233,8 +218,6 @@ class Backend(Protocol):
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """Give a server back. Never raises for a server, or a cloud, that cannot be reached.
 
-        Args:
-            allocation: as `acquire` returned it.
-            broken: it did not work: what is paid for stops now, unless others use it.
+        If it was broken, what is paid for stops now, unless others use it.
         """
         ...

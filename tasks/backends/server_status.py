@@ -10,12 +10,7 @@ from tasks.leasing.lease import Lease
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """The status, for people.
-
-    Attributes:
-        leases: which runs use it, until when.
-        ends: when it stops.
-    """
+    """The status, for people."""
 
     leases: str
     ends: str

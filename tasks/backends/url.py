@@ -4,6 +4,7 @@ import os
 
 from tasks.backends.base import Allocation, Backend, Endpoint, Release
 from tasks.backends.check import check_server
+from tasks.backends.registration import Registration
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
@@ -100,3 +101,6 @@ def _headers(settings: Settings, address: ServerAddress) -> dict[str, str]:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization" or not more}
         headers.update(more)
     return headers
+
+
+REGISTRATION = Registration(name=UrlBackend.name, open=UrlBackend, check=check, offer=offer)

@@ -133,7 +133,6 @@ class Source:
     """A document of a batch.
 
     Attributes:
-        path: where it is.
         version: differs after a change: made of its size and the time of its last change, or S3's ETag; empty if it is
             missing, which is an error when it is read.
         size: in bytes; 0 if it is missing.

@@ -12,11 +12,15 @@ from typing import Self
 
 from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
-from tasks.results.report import DocumentStatus, Row, text_of
+from tasks.results.report import DocumentStatus, Row, data_of, text_of
+from tasks.settings.reading import OVERRIDES
 from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
+_OF_TEXT = {"prompt", "longest_side", "num_ctx", "num_predict", "attempts"}
+_FORMER_TIMES = {"timeout_seconds": 300, "timeout_least_seconds": 30, "retry_seconds": 60}
+"""What entries of earlier versions also depend on, at its default then; it decides nothing about a page's text."""
 _S3_SECONDS = 10.0
 """How often the index is saved in S3, where it is written anew. A document missing from it is only opened again."""
 
@@ -25,12 +29,7 @@ class IndexEntry(Frozen):
     """A document as it was read last.
 
     Attributes:
-        path: the document's.
-        version: see `Source`.
         request: identifies how it was to be read.
-        output: where its results are.
-        pages: how many it has.
-        left: how many of them are not read.
     """
 
     path: str
@@ -44,12 +43,7 @@ class IndexEntry(Frozen):
 class DocumentIndex:
     """The documents that were read into a results directory: a line each in documents.jsonl, of which the last counts.
 
-    Use as an async context manager, which saves it at the end.
-
-    Args:
-        output: the directory.
-        batch: how its documents are read.
-        settings: for what the batch leaves empty.
+    Use as an async context manager, which saves it at the end. The settings count for what the batch leaves empty.
     """
 
     def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:
@@ -58,6 +52,7 @@ class DocumentIndex:
         self._unsaved: list[str] = []
         self._next_save = 0.0
         self._force = batch.force
+        self._has_data = batch.json_schema is not None
         self.pages = batch.pages
         request: list[object] = [
             batch.model,
@@ -65,11 +60,13 @@ class DocumentIndex:
             batch.backend,
             settings.backend,
             batch.prompt,
-            settings.read.model_dump(),
+            {**settings.read.model_dump(include=_OF_TEXT), **_FORMER_TIMES},
         ]
         # Newer options are left out where they are not set, so that entries of earlier versions still match.
-        more = {"pages", "longest_side", "num_ctx", "num_predict"}
-        request += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
+        named = settings.read.model_dump(mode="json", include={*OVERRIDES, "profile"}, exclude_none=True)
+        more = {"pages", "longest_side", "num_ctx", "num_predict", "profile", "headers", "pictures", "json_schema"}
+        named |= batch.model_dump(mode="json", include=more, exclude_none=True)
+        request += [named] if named else []
         self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self._entries = {entry.path: entry for entry in entries(self._files, INDEX, IndexEntry)}
 
@@ -84,6 +81,7 @@ class DocumentIndex:
             pages=entry.pages,
             output=entry.output,
             text=text_of(parse_path(entry.output)),
+            data=data_of(parse_path(entry.output)) if self._has_data else "",
         )
 
     def left(self, source: Source) -> int | None:

@@ -21,11 +21,8 @@ def is_companion(name: str) -> bool:
 def documents_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
     """Return the documents below a folder, by their names' suffixes, in the order of their paths.
 
-    A link to a folder is not followed: it may lead out of the folder, or in a circle.
-
-    Args:
-        folder: where they are.
-        skipped: called with a sentence for each file that is not read, and why.
+    A link to a folder is not followed: it may lead out of the folder, or in a circle. `skipped` is called with a
+    sentence for each file that is not read, and why.
     """
 
     def unreadable(error: OSError) -> None:
@@ -51,13 +48,9 @@ def documents_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Pa
 
 
 def paths_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
-    """Yield the paths that a list names, relative ones beside the list.
+    """Yield the paths that the bytes of a list name, relative ones beside the list.
 
     Names on Linux are bytes: if the bytes of a line are the name of a file, they mean that file.
-
-    Args:
-        content: bytes of the list.
-        source: where the list is.
     """
     lines, raw = _LINE_END.split(decoded(content)), content.splitlines()
     for number, line in enumerate(map(str.strip, lines)):

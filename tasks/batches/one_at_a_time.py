@@ -25,11 +25,7 @@ class AlreadyReadError(Exception):
 
 @asynccontextmanager
 async def one_at_a_time(sources: Sequence[str], output: StoragePath) -> AsyncIterator[None]:
-    """Lock a batch's sources against other runs that use this lock.
-
-    Args:
-        sources: what the batch reads.
-        output: where its results go.
+    """Lock a batch's sources and output against other runs that use this lock.
 
     Raises:
         AlreadyReadError: another run holds the lock.

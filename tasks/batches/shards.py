@@ -51,7 +51,6 @@ class Shard(Frozen):
     """A shard as a file in `batches` of the output, beside which its run writes the report.
 
     Attributes:
-        documents: their paths.
         max_usd: its part of the batch's budget.
         ends_at: no page is begun after it.
         since: when a batch that reads anew began; pages stored since then are not read again.
@@ -132,12 +131,8 @@ def weighed(source: Source, limits: LimitSettings | None = None, pages: str | No
 def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[ShardPlan]:
     """Give each document, the longest first, to the run with the fewest pages.
 
-    So no run has more than 4/3 of the pages of the best possible sharing (Graham, SIAM J. Appl. Math. 17, 1969).
-
-    Args:
-        documents: each of them once.
-        most: most runs.
-        least_pages: least pages for each run; fewer runs if there are not enough.
+    So no run has more than 4/3 of the pages of the best possible sharing (Graham, SIAM J. Appl. Math. 17, 1969). There
+    are `most` runs at most, and fewer if they would not have `least_pages` each.
 
     Returns:
         The shards, none of them empty, the one with the most pages first; in each, the documents in the order given.

@@ -22,11 +22,7 @@ class Budget:
     started: float = 0.0
 
     def exhausted(self, usd: float) -> str | None:
-        """Return the limit that was reached, as text for people; None if none was.
-
-        Args:
-            usd: what the machines have cost so far.
-        """
+        """Return the limit that was reached when the machines have cost so much, for people; None if none was."""
         if self.usd is not None and usd >= self.usd:
             return f"the budget of {self.usd:g} USD is spent"
         if self.minutes is not None and time.monotonic() - self.started >= self.minutes * 60:

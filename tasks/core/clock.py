@@ -34,8 +34,7 @@ def boot_id() -> str | None:
 class MachineClock:
     """The common time of a machine's processes: the wall clock as the first of them read it.
 
-    Args:
-        directory: holds a file for each boot of the machine.
+    The directory holds a file for each boot of the machine.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -81,13 +80,7 @@ class ServerClock:
         self._epoch = time.time() - elapsed()
 
     def note(self, date: str, sent: float, received: float) -> None:
-        """Take a response's Date header into account; an invalid one is ignored.
-
-        Args:
-            date: the header.
-            sent: when the request was sent, by `elapsed`.
-            received: when the response arrived, by `elapsed`.
-        """
+        """Take a response's Date header into account unless it is invalid. `sent` and `received` are by `elapsed`."""
         try:
             stamp = parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):

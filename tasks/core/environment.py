@@ -18,10 +18,9 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
 def select_variables(names: Iterable[str]) -> dict[str, str]:
-    """Return the variables that are set and have one of these names.
+    """Return the variables that are set and have one of these names, or a prefix that ends with `*`.
 
-    Args:
-        names: full names, or prefixes that end with `*`. A prefix selects no variable whose name suggests a secret.
+    A prefix selects no variable whose name suggests a secret.
     """
     exact = {name for name in names if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in names if name.endswith("*"))

@@ -12,7 +12,8 @@
     │   ├── ServerError         the server does not start or respond
     │   │   └── MachineLostError  its machine went away: continue on another
     │   ├── ModelError          the model cannot be pulled or loaded
-    │   │   └── NotOfferedError   the server cannot download it either
+    │   │   ├── NotOfferedError   the server cannot download it either
+    │   │   └── SchemaRefusedError  the server cannot answer by the JSON Schema
     │   ├── CapacityError       the cloud has no such machine now
     │   ├── BudgetSpentError    the day's budget is spent
     │   ├── RendererError       the process that renders pages does not start
@@ -56,6 +57,8 @@ class FailureReason(StrEnum):
     """The document exceeds every honest limit, or so many of its pages do that no more are tried."""
     XFA = "xfa"
     """The content is an XFA form, of which a PDF draws only a placeholder."""
+    INVALID = "invalid"
+    """The answer is not JSON, or does not follow the requested JSON Schema."""
     DECLINED = "declined"
     """The model answered that it will not read the page."""
     FLAGGED = "flagged"
@@ -141,6 +144,10 @@ class NotOfferedError(ModelError):
     """The server does not have the model, and cannot download it."""
 
 
+class SchemaRefusedError(ModelError):
+    """The server does not accept the JSON Schema of the answers."""
+
+
 class CapacityError(UnavailableError):
     """The cloud has no machine of the permitted kinds now, or only more expensive ones."""
 
@@ -214,7 +221,6 @@ class PageError(HearthError):
     """An attempt at a page gave no usable answer.
 
     Attributes:
-        reason: the kind of failure.
         final: reading the page again cannot help.
     """
 

@@ -105,12 +105,7 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", de
 
 @contextmanager
 def subscribe(listener: Listener, *, alone: bool = False) -> Iterator[None]:
-    """Pass the events of this context to a listener.
-
-    Args:
-        listener: is called with each event.
-        alone: the outer listeners receive only events that it passes on.
-    """
+    """Pass the events of this context to a listener; if `alone`, the outer ones receive only what it passes on."""
     token = _listeners.set((listener,) if alone else (*_listeners.get(), listener))
     try:
         yield

@@ -24,7 +24,6 @@ class Finding:
     """One result of a check.
 
     Attributes:
-        why: what was found.
         remedy: what to do; empty if `why` says it, or there is nothing to do.
     """
 

@@ -2,22 +2,21 @@
 
 import hashlib
 import json
+import operator
 import re
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import Any
 
 from pydantic import Field
 
 from tasks.core.document_kinds import PICTURE_NAMES
 from tasks.core.escaping import escape_line
 from tasks.core.forms import Form, Frozen
-from tasks.core.options import BackendName, Fallback, Headers, Options, Pictures
+from tasks.core.options import BackendName, Fallback, Headers, Options, Pictures, TextLayer
 from tasks.core.paths import StoragePath
 
-__all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]
-
-ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
-"""The backends whose machines cost money."""
+__all__ = ["BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "TextLayer"]
 
 _LONGEST = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -64,15 +63,17 @@ class ReadOptions(Frozen):
     # Left out at their defaults: they were not there when the first pages were stored.
     headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
     pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
+    profile: str | None = Field(None, exclude_if=lambda value: value is None)
+    overrides: dict[str, Any] = Field({}, exclude_if=operator.not_)
+    schema_sha256: str = Field("", exclude_if=operator.not_)
+    """Of the JSON Schema that answers follow; see `tasks.core.json_schema.schema_digest`."""
 
 
 class Document(Frozen):
     """A document that was opened and can be read.
 
     Attributes:
-        path: where it is.
         sha256: of the file's bytes, 64 hex digits.
-        pages: number of pages.
         size: in bytes.
     """
 
@@ -100,6 +101,7 @@ class Plan(Frozen):
         minutes: time after the start at which no page is started any more.
         strict: a flagged page counts as failed.
         fallback: what is stored of a page that failed.
+        text_layer: which pages are taken from the PDF's own text.
     """
 
     document: Document
@@ -117,6 +119,7 @@ class Plan(Frozen):
     minutes: float | None = None
     strict: bool = False
     fallback: Fallback = Fallback.NONE
+    text_layer: TextLayer = TextLayer.NEVER
 
     @property
     def since(self) -> datetime | None:
@@ -127,6 +130,10 @@ class Plan(Frozen):
         """Return a page's identity; see `page_identity`."""
         return page_identity(self.document.sha256, number, digest, self.options)
 
+    def is_met(self, number: int, identity: str, digest: str) -> bool:
+        """Return whether a stored page meets the plan: see `meets_request`."""
+        return meets_request(identity, self.document.sha256, number, digest, self.options)
+
 
 def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -> str:
     """Return a page's identity, 64 hex digits: a page whose identity is stored is not read again.
@@ -136,3 +143,23 @@ def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -
     """
     facts = [sha256, number, digest, options.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+LAYER_VERSION = 1
+"""The version of what extracts and judges text layers."""
+
+
+def layer_identity(sha256: str, number: int, version: int = LAYER_VERSION) -> str:
+    """Return the identity of a page that was taken from its text layer: of no model, prompt or option."""
+    return hashlib.sha256(json.dumps([sha256, number, "text-layer", version]).encode()).hexdigest()
+
+
+def meets_request(identity: str, sha256: str, number: int, digest: str, options: ReadOptions) -> bool:
+    """Return whether a page of this identity meets a request.
+
+    It does if the model read it, or if it was taken from its text layer, by this version or an earlier one: what a
+    person once asked for stays until it is read anew (`--force`).
+    """
+    if identity == page_identity(sha256, number, digest, options):
+        return True
+    return any(identity == layer_identity(sha256, number, version) for version in range(1, LAYER_VERSION + 1))

@@ -74,11 +74,7 @@ def find_proxy(url: str) -> str | None:
 
 
 def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
-    """Check that the environment's settings for connections to a URL can be used.
-
-    Args:
-        url: the target of the connections.
-        certificates: the variables by which the client finds certificates.
+    """Check that the environment's settings for connections to a URL can be used, with the client's certificates.
 
     Raises:
         InputError: one cannot; the message names the variable.

@@ -1,11 +1,13 @@
 """How documents are read: the options that flows for one document and for many share."""
 
 from enum import StrEnum
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.core.durations import parse_duration
 from tasks.core.forms import Form, duration_field, optional_field
+from tasks.core.json_schema import schema_text
 
 
 class BackendName(StrEnum):
@@ -19,6 +21,32 @@ class BackendName(StrEnum):
     SAGEMAKER = "sagemaker"
     URL = "url"
 
+    @classmethod
+    def add(cls, name: str) -> Self:
+        """Make the name of a further backend valid in settings and jobs; see `tasks.backends.registry`."""
+        member = str.__new__(cls, name)
+        member._name_, member._value_ = name.upper(), name
+        added: Self = _ADDED.setdefault(name, member)
+        return added
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        added: Self | None = _ADDED.get(str(value))
+        return added
+
+
+_ADDED: dict[str, Any] = {}
+
+
+class TextLayer(StrEnum):
+    """Whether the text that a PDF already has stands for its pages, so that no model is asked for them."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    """For the pages whose text layer is sound."""
+    ALWAYS = "always"
+    """For every page that has text; those whose layer is not sound are flagged."""
+
 
 class Fallback(StrEnum):
     """What is stored of a page when all its attempts have failed."""
@@ -26,6 +54,8 @@ class Fallback(StrEnum):
     NONE = "none"
     PARTIAL = "partial"
     """The text of its last attempts, flagged; the page counts as failed, and the next run reads it again."""
+    TEXT_LAYER = "text-layer"
+    """The page's text layer, if its text is that of a language, flagged; the page counts as read."""
 
 
 class Headers(StrEnum):
@@ -71,6 +101,21 @@ class Options(Form):
     prompt: str | None = optional_field(
         "Prompt", "Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty."
     )
+    json_schema: str | None = optional_field(
+        "JSON Schema",
+        "JSON Schema (draft 2020-12) that the answer for each page follows; it is stored as the page's data. Text as "
+        "Markdown if empty.",
+        '{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}',
+        json_schema_extra={"format": "json-string"},
+        exclude_if=lambda value: value is None,
+    )
+    profile: str | None = optional_field(
+        "Profile",
+        "Name of the profile that says what the model is sent, such as olmocr-2. HEARTH_READ__PROFILE, or the model's, "
+        "if empty.",
+        "olmocr-2",
+        exclude_if=lambda value: value is None,
+    )
     headers: Headers = Field(
         Headers.KEEP,
         title="Running headers",
@@ -96,8 +141,16 @@ class Options(Form):
     fallback: Fallback = Field(
         Fallback.NONE,
         title="Fallback",
-        description="Text of a failed page in document.md: none, or partial, which is the text of its last attempts, "
-        "flagged. The page counts as failed either way.",
+        description="Text of a failed page in document.md: none; partial, which is the text of its last attempts; or "
+        "text-layer, which is the text that the PDF has for it. Either is flagged. With text-layer the page counts as "
+        "read, otherwise as failed.",
+    )
+    text_layer: TextLayer = Field(
+        TextLayer.NEVER,
+        title="Text layer",
+        description="Pages whose own text is taken from the PDF, without a model: never; auto, those whose text layer "
+        "is sound; or always, all that have text, flagged where it is not sound.",
+        exclude_if=lambda value: value is TextLayer.NEVER,
     )
     slots: int | None = optional_field(
         "Slots",
@@ -148,6 +201,11 @@ class Options(Form):
         "local-file-system/my-results. Its credentials are used and never shown.",
         "s3-bucket/my-results",
     )
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _schema(cls, value: object) -> str | None:
+        return None if value is None or value == "" else schema_text(value)
 
     @property
     def minutes(self) -> float | None:

@@ -44,11 +44,7 @@ def set_umask() -> None:
 
 
 def make_directory(path: Path, *, ours: bool = True) -> None:
-    """Make a directory and its parents.
-
-    Args:
-        path: the directory.
-        ours: it is Hearth's own, so that one of an earlier version is restricted, too.
+    """Make a directory and its parents. One of `ours` that an earlier version made is restricted, too.
 
     Raises:
         OSError: it cannot be made.
@@ -119,11 +115,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | None:
-    """Restrict a directory of an earlier version, if it holds only Hearth's files.
-
-    Args:
-        path: the directory.
-        is_ours: returns whether Hearth made the entry of that name.
+    """Restrict a directory of an earlier version, if it holds only entries whose names are Hearth's.
 
     Returns:
         What a person should do if the directory stays open to others; None if there is nothing to do.

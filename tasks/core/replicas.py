@@ -8,9 +8,6 @@ from collections.abc import Callable
 class Replicas:
     """The current number of servers, updated from any thread. A single server is one replica for good.
 
-    Args:
-        count: replicas that serve now.
-
     Attributes:
         seen_at: when the count was last updated, seconds since the epoch; 0 if never.
         waiting: returns how many pages of this run wait for a slot; set by the reader of the pages.

@@ -10,11 +10,7 @@ PAGES_PER_SLOT = 32.0
 def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
     """Return how many machines these pages keep busy: 0 without pages, else 1 to `most`.
 
-    Args:
-        pages: waiting or being read.
-        slots: of each machine.
-        most: maximum number of machines.
-        pages_a_slot: pages for each slot that justify a further machine; 0 adds one as soon as a page waits.
+    A further machine is justified by so many pages for each of its slots; 0 adds one as soon as a page waits.
     """
     if pages <= 0:
         return 0

@@ -69,14 +69,9 @@ class Bill(Frozen):
 
 
 def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
-    """Sum up the cost of a period.
+    """Sum up the cost of a period: that of pieces of machines' lives from `since` on. Earlier pieces are left out.
 
-    Args:
-        found: pieces of machines' lives up to `until`.
-        by: the meaning of the lines.
-        since: begin of the period; earlier pieces are left out.
-        until: end of the period, for display.
-        notes: sentences to add to those that follow from the pieces.
+    `until` is for display. The notes follow those that the pieces give rise to.
     """
     start = round(since.timestamp() * 1000)
     sums: dict[str, _Sum] = {}

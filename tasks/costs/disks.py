@@ -55,16 +55,6 @@ def initialization_usd(how: ModelDisk, image_gb: float, region: str = HOME_REGIO
     return (book or shipped_book()).usd("ebs:init_gb", region) * image_gb
 
 
-def fastest_model_disk(*, model_gb: float, image_gb: float, disk_mb_s: float) -> ModelDisk:
-    """Return the option that is typically the fastest; of equally fast ones the cheapest."""
-
-    def rank(how: ModelDisk) -> tuple[float, float]:
-        seconds = model_seconds(how, model_gb=model_gb, image_gb=image_gb, disk_mb_s=disk_mb_s)
-        return seconds.typical, initialization_usd(how, image_gb)
-
-    return min(ModelDisk, key=rank)
-
-
 def _seconds(gigabytes: float, mb_s: Range) -> Range:
     low, typical, high = (gigabytes * 1000 / rate for rate in (mb_s.high, mb_s.typical, mb_s.low))
     return Range(low=low, typical=typical, high=high)

@@ -75,14 +75,7 @@ def endpoint_instance(instance_type: str) -> Service:
 
 
 def service_prices(service: Service, region: str, offer: str, source: str) -> Iterator[Price]:
-    """Yield the price of the first tier from a document of `GetProducts`, if it is of the service's usage type.
-
-    Args:
-        service: the service.
-        region: the region that was asked for.
-        offer: the document, JSON.
-        source: key of the source in the price book.
-    """
+    """Yield the price of the first tier from a JSON document of `GetProducts`, if it is of the service's usage type."""
     document = json.loads(offer)
     usage = document["product"]["attributes"].get("usagetype", "")
     if re.fullmatch(_REGION + re.escape(service.usage), usage) is None:
@@ -98,12 +91,7 @@ def service_prices(service: Service, region: str, offer: str, source: str) -> It
 
 
 def machine_prices(offer: str, source: str) -> Iterator[Price]:
-    """Yield the on-demand price and the standard reservations from a document of `GetProducts` about an EC2 machine.
-
-    Args:
-        offer: the document, JSON.
-        source: key of the source in the price book.
-    """
+    """Yield on-demand price and standard reservations from a JSON document of `GetProducts` about an EC2 machine."""
     document = json.loads(offer)
     attributes = document["product"]["attributes"]
     if attributes.get("marketoption", "OnDemand") != "OnDemand":

@@ -1,10 +1,10 @@
 """Ask AWS for today's prices: the Pricing API, and the history of spot prices."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.aws.client import Aws, ask
+from tasks.aws.client import Aws, ask_all
 from tasks.costs.offers import SERVICES, Service, endpoint_instance, machine_prices, service_prices
 from tasks.costs.price_book import REGIONS, Book, Price, Source, Term
 
@@ -41,8 +41,8 @@ async def fetch_prices(types: Iterable[str] = TYPES, regions: Iterable[str] = RE
     for region in regions:
         for instance_type in instance_types:
             attributes = {**_SAME_FOR_ALL, "instanceType": instance_type}
-            offers = _offers(pricing, "AmazonEC2", region, attributes)
-            prices += [price async for offer in offers for price in machine_prices(offer, _OFFERS)]
+            offers = await _offers(pricing, "AmazonEC2", region, attributes)
+            prices += [price for offer in offers for price in machine_prices(offer, _OFFERS)]
         for service in (*SERVICES, *map(endpoint_instance, instance_types)):
             prices += await _service_prices(pricing, service, region)
         prices += await _spot(region, instance_types)
@@ -50,38 +50,26 @@ async def fetch_prices(types: Iterable[str] = TYPES, regions: Iterable[str] = RE
 
 
 async def _service_prices(pricing: Any, service: Service, region: str) -> list[Price]:  # noqa: ANN401 - boto3-stubs lack it here
-    offers = _offers(pricing, service.code, region, service.filters)
-    return [price async for offer in offers for price in service_prices(service, region, offer, _OFFERS)][:1]
+    offers = await _offers(pricing, service.code, region, service.filters)
+    return [price for offer in offers for price in service_prices(service, region, offer, _OFFERS)][:1]
 
 
-async def _offers(pricing: Any, code: str, region: str, attributes: Mapping[str, str]) -> AsyncIterator[str]:  # noqa: ANN401 - as above
+async def _offers(pricing: Any, code: str, region: str, attributes: Mapping[str, str]) -> list[str]:  # noqa: ANN401 - as above
     filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in {**attributes, "regionCode": region}.items()]
-    page: dict[str, Any] = {}
-    while True:
-        page = await ask(pricing.get_products, ServiceCode=code, Filters=filters, **page)
-        for offer in page["PriceList"]:
-            yield offer
-        if not page.get("NextToken"):
-            return
-        page = {"NextToken": page["NextToken"]}
+    return await ask_all(pricing, "get_products", "PriceList", ServiceCode=code, Filters=filters)
 
 
 async def _spot(region: str, types: list[str]) -> list[Price]:
-    ec2: Any = Aws(region).ec2
+    found = await ask_all(
+        Aws(region).ec2,
+        "describe_spot_price_history",
+        "SpotPriceHistory",
+        InstanceTypes=types,
+        ProductDescriptions=["Linux/UNIX"],
+        StartTime=datetime.now(UTC),  # the current price of each zone
+    )
     cheapest: dict[str, float] = {}
-    token: dict[str, str] = {}
-    while True:
-        page = await ask(
-            ec2.describe_spot_price_history,
-            InstanceTypes=types,
-            ProductDescriptions=["Linux/UNIX"],
-            StartTime=datetime.now(UTC),  # the current price of each zone
-            **token,
-        )
-        for entry in page["SpotPriceHistory"]:
-            usd = float(entry["SpotPrice"])
-            cheapest[entry["InstanceType"]] = min(usd, cheapest.get(entry["InstanceType"], usd))
-        if not page.get("NextToken"):
-            break
-        token = {"NextToken": page["NextToken"]}
+    for entry in found:
+        usd = float(entry["SpotPrice"])
+        cheapest[entry["InstanceType"]] = min(usd, cheapest.get(entry["InstanceType"], usd))
     return [Price(item=name, region=region, term=Term.SPOT, usd=usd, source=_SPOT) for name, usd in cheapest.items()]

@@ -6,11 +6,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from tasks.core.flags import Flag, FlagName
 from tasks.documents import png
+from tasks.documents.wire import MOST_LAYER_BYTES
 
 _MOST_IMAGES = 128
 _MOST_BYTES = 2**29
 _LONGEST_NUMBER = 2**63
 _LONGEST_ERROR = 200
+_LONGEST_SAMPLE = 6_000
 # Pixels that rounding may add to an image.
 _MORE_PIXELS = 1.05
 
@@ -104,6 +106,40 @@ class PageFacts(_Answer):
         return tuple(Flag(name=FlagName(name), detail=detail) for name, detail in self.flags)
 
 
+class LayerFacts(_Answer):
+    """The figures of a page's text layer, whose text follows.
+
+    Attributes:
+        size: bytes of the text, in UTF-8.
+        truncated: whether there is more text than is kept.
+        blank: whether the page shows nothing at all.
+        characters: that are written, without blanks.
+        hidden, tiny, vertical, turned: how many of them are drawn invisibly, are smaller than 3 points, are in a
+            vertical writing mode, or run in another direction than most.
+        without_ink: letters and digits that are drawn, but not to be seen.
+        unexplained: the part of what looks like print on the page, 0 to 1, that is in no line of the text.
+        over_pictures: the part of the words, 0 to 1, that stand on a picture of 2 % of the page or more.
+        pictures: the part of the page, 0 to 1, that such pictures cover.
+        fonts: samples of the text in each font, the most used first.
+        flags: as of a rendered page.
+    """
+
+    size: int = Field(ge=0, le=MOST_LAYER_BYTES)
+    truncated: bool
+    blank: bool
+    characters: _Count
+    hidden: _Count
+    tiny: _Count
+    vertical: _Count
+    turned: _Count
+    without_ink: _Count
+    unexplained: _Part
+    over_pictures: _Part
+    pictures: _Part
+    fonts: tuple[Annotated[str, StringConstraints(max_length=_LONGEST_SAMPLE)], ...] = Field(max_length=24)
+    flags: tuple[tuple[_PageFlag, _Text], ...] = Field(max_length=8)
+
+
 class PageRefused(_Answer):
     """The reason why a page is not rendered."""
 
@@ -115,6 +151,7 @@ T = TypeVar("T")
 
 CONFINED = TypeAdapter(Confined)
 OPENED: TypeAdapter[Facts | Refused] = TypeAdapter(Facts | Refused)
+LAYER: TypeAdapter[LayerFacts | PageRefused] = TypeAdapter(LayerFacts | PageRefused)
 RENDERED: TypeAdapter[PageFacts | PageRefused] = TypeAdapter(PageFacts | PageRefused)
 
 

@@ -11,11 +11,12 @@ from typing import Self
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import Flag, FlagName
-from tasks.documents.answers import PageFacts, PageRefused
+from tasks.documents.answers import LayerFacts, PageFacts, PageRefused
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import PATIENCE, CrashedError, RenderProcess
 from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
+from tasks.text.legible import legible
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
 DUST = 0.00002
@@ -25,6 +26,8 @@ _MOST_SLOW = 2
 # Pages of a document that may exceed time or memory, or crash the process: each may cost a minute.
 MOST_LOST = 10
 _MEMORY = "memory"
+# A text layer usually takes 0.01 to 0.05 s of processor time.
+_LAYER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class PageImage:
     def damage(self) -> str:
         """The part that could not be decoded, as text; empty if there is none."""
         return next((flag.detail for flag in self.flags if flag.name is FlagName.DAMAGED), "")
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        """The PNG files that show the page: one, or its strips, without those on which nothing is."""
+        return tuple(strip.png for strip in self.strips if not strip.blank) or (self.png,)
 
     @property
     def blank(self) -> bool:
@@ -126,6 +134,30 @@ class Renderer:
         """
         started = self._ahead.pop(number, None)
         return await (started or self._page(number))
+
+    async def layer(self, number: int) -> tuple[LayerFacts, str] | str:
+        """Return the figures and the text of the text layer of a page, counted from 1; or why it cannot be had.
+
+        Raises:
+            RendererError: no page can be rendered.
+        """
+        assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
+        async with self._process() as process:
+            if self._lost >= MOST_LOST:
+                return f"{MOST_LOST} pages of the document took too much already"
+            try:
+                answer = await process.layer(self._file, number, min(_LAYER_SECONDS, self._limits.render_seconds))
+            except TimeoutError:
+                self._lost += 1
+                return "its text layer takes too long to extract"
+            except CrashedError:
+                self._lost += 1
+                return "its text layer crashes the process that extracts it"
+        if isinstance(answer, PageRefused):
+            self._lost += answer.reason == _MEMORY
+            return answer.error
+        facts, text = answer
+        return facts, legible(text.decode(errors="replace"))
 
     async def _page(self, number: int) -> PageImage:
         async with self._process() as process:

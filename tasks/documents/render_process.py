@@ -15,10 +15,12 @@ from tasks.core.errors import RendererError
 from tasks.documents import png
 from tasks.documents.answers import (
     CONFINED,
+    LAYER,
     OPENED,
     RENDERED,
     Confined,
     Facts,
+    LayerFacts,
     MalformedError,
     PageFacts,
     PageRefused,
@@ -107,6 +109,21 @@ class RenderProcess:
             for facts, image in zip(answer.images, images, strict=True):
                 await asyncio.to_thread(png.check, image, facts.width, facts.height)
         return answer, images
+
+    async def layer(
+        self, document: DocumentFile, number: int, seconds: float
+    ) -> tuple[LayerFacts, bytes] | PageRefused:
+        """Return the figures and the text of a page's text layer, found within so many seconds of processor time.
+
+        Raises:
+            RendererError, CrashedError, TimeoutError: as `open` does.
+        """
+        if self._opened is not document:
+            await self.open(document)
+        async with self._request(), asyncio.timeout(PATIENCE * seconds):
+            await self._send({"layer": number, "seconds": seconds})
+            answer = parsed(await self._message(), LAYER)
+            return answer if isinstance(answer, PageRefused) else (answer, await self._exactly(answer.size))
 
     @asynccontextmanager
     async def _request(self) -> AsyncIterator[None]:

@@ -6,6 +6,8 @@ from typing import Any
 
 HEAD = struct.Struct(">I")
 LONGEST_MESSAGE = 2**17
+MOST_LAYER_BYTES = 2**20
+"""Most text that is taken from a page's layer."""
 
 
 def packed(message: dict[str, Any]) -> bytes:

@@ -73,13 +73,9 @@ def logprobs(text: str, alternatives: int, confidence: float | None) -> list[dic
 
 
 def compose(text: str, template: object, stop: Sequence[str], limit: int | None) -> Answer:
-    """Return a page's text in the requested format, cut at its limits.
+    """Return a page's text in the requested format (None, "json" or a JSON schema), cut at its limits.
 
-    Args:
-        text: The text of the page.
-        template: The request's `format`: None, "json" or a JSON schema.
-        stop: Texts; the answer ends before the first occurrence of one.
-        limit: Maximum tokens, or None for as many as the context holds.
+    It ends before the first occurrence of a text of `stop`, and after `limit` tokens or those that the context holds.
 
     Raises:
         FormatError: If the format is invalid.
@@ -137,12 +133,7 @@ class _Filler:
         return next((name for name in (*TEXT_PROPERTIES, *strings) if name in strings), None)
 
     def _example(self, schema: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
-        """Return a value, or None if the limit is reached.
-
-        Args:
-            schema: A part of the schema.
-            seen: The references on the way here; a repeated one means a recursive schema.
-        """
+        """Return a value, or None if the limit is reached. A reference that was seen before means recursion."""
         if (reference := schema.get("$ref")) in seen:
             return None
         if reference:

@@ -29,13 +29,9 @@ class Slots:
     async def run(self, call: Callable[[], T], done: Callable[[], None]) -> T:
         """Wait for a slot, then run `call` in a thread.
 
-        A caller that is cancelled while it waits leaves the queue. One that is cancelled later returns at
-        once, while the slot stays taken until the call, which cannot be interrupted, ends.
-
-        Args:
-            call: The inference.
-            done: Called on the event loop when the caller no longer needs the model: after the call
-                has ended, or after a cancelled wait.
+        A caller that is cancelled while it waits leaves the queue. One that is cancelled later returns at once, while
+        the slot stays taken until the call, which cannot be interrupted, ends. `done` is called on the event loop when
+        the caller no longer needs the model: after the call has ended, or after a cancelled wait.
         """
         try:
             await self._free.acquire()
@@ -137,14 +133,7 @@ class Runners:
     """The loaded models, and the queue of requests that wait for a load."""
 
     def __init__(self, engine: Engine, slots: Slots, *, keep_alive: float, max_queue: int) -> None:
-        """Load with `engine`, one reader per slot.
-
-        Args:
-            engine: Makes the readers.
-            slots: Their number.
-            keep_alive: Default of requests, in seconds.
-            max_queue: Maximum requests that wait while a model loads.
-        """
+        """Load with `engine`, one reader per slot; models stay `keep_alive` seconds unless a request says otherwise."""
         self._engine = engine
         self._slots = slots
         self._keep_alive = keep_alive

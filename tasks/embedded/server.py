@@ -52,15 +52,7 @@ def build_app(
     keep_alive: float = DEFAULT_KEEP_ALIVE_S,
     max_queue: int = DEFAULT_MAX_QUEUE,
 ) -> Starlette:
-    """Return the ASGI application.
-
-    Args:
-        store: The models.
-        engine: Makes the readers of pages.
-        num_parallel: Maximum inferences at once, as OLLAMA_NUM_PARALLEL.
-        keep_alive: Seconds that a model stays loaded after its last use, unless a request says otherwise.
-        max_queue: Maximum requests that wait while a model loads, as OLLAMA_MAX_QUEUE.
-    """
+    """Return the ASGI application, with the limits OLLAMA_NUM_PARALLEL, OLLAMA_KEEP_ALIVE and OLLAMA_MAX_QUEUE."""
     slots = Slots(num_parallel)
     runners = Runners(engine, slots, keep_alive=keep_alive, max_queue=max_queue)
     catalog, library, inference = Catalog(store, runners), Library(store), Inference(store, runners, slots)

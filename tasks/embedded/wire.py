@@ -48,12 +48,9 @@ class Options:
 
 
 def parse_body(body: bytes, fields: Mapping[str, str], struct: str) -> dict[str, Any]:
-    """Decode a JSON object and check the types of its fields; null counts as absent.
+    """Decode a JSON object and check the types of its fields, which `fields.TYPES` lists; null counts as absent.
 
-    Args:
-        body: The request's body.
-        fields: Field name to its type's key in `fields.TYPES`. Unknown fields are ignored.
-        struct: The Go type that Ollama's error messages name.
+    Unknown fields are ignored. Ollama's error messages name the Go type `struct`.
     """
     text = body.decode("utf-8", errors="replace").lstrip(" \t\r\n")
     if not text:

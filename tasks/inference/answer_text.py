@@ -12,16 +12,20 @@ from tasks.text.loops import LoopDetector
 class AnswerText:
     """Collects the pieces of an answer.
 
+    Args:
+        loops: whether to look for loops. Data may repeat itself, as equal rows of a table do, and its end is the
+            grammar's: what is cut off within it is worth nothing.
+
     Attributes:
         thought: characters of thinking so far.
         looped: the text has entered a loop.
         first_seconds: seconds from the request to the first text or thinking; None before that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, loops: bool = True) -> None:
         self._started = time.perf_counter()
         self._text: list[str] = []
-        self._loops = LoopDetector()
+        self._loops = LoopDetector() if loops else None
         self._log_probability = 0.0
         self._tokens = 0
         self.thought = 0
@@ -54,7 +58,7 @@ class AnswerText:
         for logprob in logprobs:
             self._log_probability += logprob
             self._tokens += 1
-        self.looped = not last and self._loops.add(text or thinking)
+        self.looped = not last and self._loops is not None and self._loops.add(text or thinking)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an `Answer` that this knows."""

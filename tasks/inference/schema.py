@@ -74,7 +74,8 @@ class Wire(BaseModel):
 class ModelDetails(Wire):
     """The kind of a model; `family` decides whether Ollama runs its requests in parallel.
 
-    `capabilities` (empty) and `context_length` (the model's own, in tokens; 0) are missing from some servers.
+    `capabilities` (empty) and `context_length` (the model's own, in tokens; 0) are missing from some servers. `weights`
+    is the name of the file or repository with its weights, where it is served under another name.
     """
 
     family: Word = ""
@@ -82,6 +83,7 @@ class ModelDetails(Wire):
     quantization_level: Word = ""
     capabilities: Words = ()
     context_length: Count = 0
+    weights: Word = ""
 
 
 class Model(Wire):
@@ -162,7 +164,8 @@ class GenerateRequest:
         num_ctx: tokens; a change reloads the model.
         num_predict: maximum tokens of the answer.
         keep_alive: seconds that the model stays loaded afterwards.
-        thinks: the model can think, which is then turned off, because it would use up num_predict.
+        thinks: the model can think, and the request turns that off, because it would use up num_predict.
+        think: whether it is to think; None: not, where its server says that it can.
         chat: pages go through Ollama's /api/chat instead of /api/generate.
         system: system message; empty for the model's own.
         stop: texts at which an answer ends.
@@ -176,6 +179,7 @@ class GenerateRequest:
     num_predict: int
     keep_alive: float
     thinks: bool = False
+    think: bool | None = None
     chat: bool = False
     system: str = ""
     stop: tuple[str, ...] = ()

@@ -23,6 +23,11 @@ class Lease:
     token: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
     since: float = field(default_factory=lambda: round(time.time(), 3))
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """The lease for `--json`."""
+        return {"holder": self.holder, "slots": self.slots, "until": self.until}
+
 
 @dataclass(frozen=True)
 class Record:

@@ -62,12 +62,9 @@ class Records:
         )
 
     async def release(self, machine: str, lease: Lease, work: Mapping[str, float] | None = None) -> None:
-        """Give a lease back, and record it in the ledger. One that is lost already is no error.
+        """Give a lease back, and record it in the ledger with the page seconds of each document that was read under it.
 
-        Args:
-            machine: its id.
-            lease: as it was taken.
-            work: page seconds of each document that was read under it.
+        A lease that is lost already is no error.
         """
         now = self.now()
         released = await self._table.update(

@@ -15,16 +15,10 @@ RENEWALS = 4
 
 
 class LeaseRenewer:
-    """Renews a lease until it is stopped. The lease itself stays as it is then.
+    """Renews a lease of some seconds until it is stopped. The lease itself stays as it is then.
 
-    Args:
-        records: with the lease.
-        machine: id of its record.
-        lease: as it was taken.
-        seconds: its length.
-        jobs: what else the thread repeats, and after how many seconds each.
-        on_lost: called if the lease is lost, and the machine is being stopped.
-        on_start: called in the thread before anything is repeated.
+    The thread calls `on_start` before it repeats anything, then each of the jobs after its seconds. It calls `on_lost`
+    if the lease is lost, and the machine is being stopped.
     """
 
     def __init__(

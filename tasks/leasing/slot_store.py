@@ -13,12 +13,7 @@ _FORGET_SECONDS = 86_400
 
 
 class TableStore:
-    """A `LedgerStore` by the table's time, so that the clocks of the runs do not matter.
-
-    Args:
-        table: the pool's.
-        machine: id of the machine, service or endpoint.
-    """
+    """The `LedgerStore` of a machine, service or endpoint by the table's time: the clocks of the runs do not matter."""
 
     poll_seconds = 0.5
     watch_seconds = 1.5

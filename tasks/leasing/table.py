@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tasks.aws.client import Aws, ask
+from tasks.aws.client import Aws, ask, ask_all
 from tasks.core.clock import elapsed
 from tasks.core.errors import CloudError
 
@@ -22,11 +22,7 @@ T = TypeVar("T")
 
 
 class Table:
-    """Items by their `id`.
-
-    Args:
-        name: of the table.
-    """
+    """Items of a table by their `id`."""
 
     def __init__(self, aws: Aws, name: str) -> None:
         self._aws = aws
@@ -57,19 +53,16 @@ class Table:
         Raises:
             CloudError: AWS refuses; also if the table is older than the index.
         """
-        pages = self._aws.dynamodb.get_paginator("query")
-
-        def query() -> list[Item]:
-            listed = pages.paginate(
-                TableName=self._name,
-                IndexName=_BY_DAY,
-                KeyConditionExpression="#day = :day AND begins_with(id, :kind)",
-                ExpressionAttributeNames={"#day": "day"},
-                ExpressionAttributeValues={":day": string(day), ":kind": string(kind)},
-            )
-            return [item for page in listed for item in page["Items"]]
-
-        return await ask(query)
+        return await ask_all(
+            self._aws.dynamodb,
+            "query",
+            "Items",
+            TableName=self._name,
+            IndexName=_BY_DAY,
+            KeyConditionExpression="#day = :day AND begins_with(id, :kind)",
+            ExpressionAttributeNames={"#day": "day"},
+            ExpressionAttributeValues={":day": string(day), ":kind": string(kind)},
+        )
 
     async def put_new(self, key: str, item: Item) -> None:
         """Create an item, unless there is one."""
@@ -89,12 +82,7 @@ class Table:
     ) -> bool:
         """Change an item if the condition holds, and return whether it did.
 
-        Args:
-            key: its id.
-            change: update expression.
-            condition: condition expression.
-            values: for the placeholders `:name` in both.
-            names: for the placeholders `#name`.
+        Both are DynamoDB's expressions, with placeholders `:name` for values and `#name` for names.
         """
         try:
             await self._ask(

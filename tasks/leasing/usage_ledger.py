@@ -57,12 +57,7 @@ class Ledger:
         return bool(await self._table.get(_span_key(machine, started_at)))
 
     async def started(self, span: Span, by: str = "") -> None:
-        """Record a start, unless it is recorded.
-
-        Args:
-            span: machine, kind, start and rates; the rest is yet unknown.
-            by: holder of the lease that it was started for; empty if unknown.
-        """
+        """Record a start with its rates, unless it is recorded. `by` holds the lease for which it was made."""
         rates, at = span.rates, span.started / 1000
         item: dict[str, Any] = {
             **_stamp(at),
@@ -87,15 +82,9 @@ class Ledger:
     async def stopped(
         self, machine: str, started_at: float, at: float, why: str, *, exact: bool, keeps_disk: bool
     ) -> None:
-        """Record the end of a start. The first exact time wins over an estimate.
+        """Record the end of a start. The first exact time wins over an estimate, that of the first look after it.
 
-        Args:
-            machine: its id.
-            started_at: of the start.
-            at: when it stopped, seconds since the epoch.
-            why: for people.
-            exact: `at` is the time of the stop, not of the first look after it.
-            keeps_disk: it was stopped, not terminated.
+        A machine that keeps its disk was stopped, not terminated.
         """
         change = "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps"
         condition = "(attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))"
@@ -115,11 +104,7 @@ class Ledger:
     async def leased(self, machine: str, lease: Lease, until: float, work: Mapping[str, float]) -> None:
         """Record an ended lease, unless it is recorded, or its beginning is unknown: an early version made it.
 
-        Args:
-            machine: its id.
-            lease: as it was.
-            until: when it ended, seconds since the epoch.
-            work: page seconds of each document that was read under it.
+        `work` has the page seconds of each document that was read under it.
         """
         if not lease.since:
             return

@@ -26,12 +26,7 @@ _BYTES_A_VALUE = 130
 
 
 class CloudWatch:
-    """See `Sink`. What cannot be sent is not sent again.
-
-    Args:
-        aws: account and region.
-        dimensions: pool and model, of all metrics. Each combination of dimensions is billed.
-    """
+    """See `Sink`. What cannot be sent is not sent again. Each combination of dimensions, pool and model, is billed."""
 
     name = "CloudWatch"
 
@@ -53,13 +48,7 @@ class CloudWatch:
 
 
 def data(new: Snapshot, dimensions: Mapping[str, str], at: datetime) -> Iterator[MetricDatumTypeDef]:
-    """Yield the data for PutMetricData.
-
-    Args:
-        new: what was counted.
-        dimensions: of every metric, beside its own label.
-        at: the time of the data.
-    """
+    """Yield what was counted as data for PutMetricData, with the dimensions of all metrics beside each one's label."""
     for series, count in new.counts.items():
         yield {**_about(series, dimensions, at), "Value": count}
     for series, seen in new.values.items():

@@ -25,9 +25,7 @@ _UNITS = {"Seconds": "s", "Percent": "%", "Count": "1", "None": "1"}
 class Otlp:
     """See `Sink`. Sends to an OTLP receiver: a collector, or Prometheus with `--web.enable-otlp-receiver`.
 
-    Args:
-        endpoint: its URL without `/v1/metrics`. Headers, such as a token, come from OTEL_EXPORTER_OTLP_HEADERS.
-        home: the directory of the runs' files.
+    The endpoint is a URL without `/v1/metrics`. Headers, such as a token, come from OTEL_EXPORTER_OTLP_HEADERS.
 
     Raises:
         InputError: the exporter is not installed.

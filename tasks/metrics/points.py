@@ -31,12 +31,7 @@ class Point:
 
 
 def points(totals: Totals, runs: Iterable[LiveRun]) -> Iterator[tuple[Metric, list[Point]]]:
-    """Yield each metric with its points.
-
-    Args:
-        totals: the machine's.
-        runs: the current ones.
-    """
+    """Yield each metric with its points, of the machine's totals and its current runs."""
     now = _now(runs)
     for metric in OF_RUNS:
         if metric.kind is Kind.GAUGE:

@@ -25,12 +25,7 @@ _OF_GPUS = {"use": GPU_USE, "memory": GPU_MEMORY, "celsius": GPU_CELSIUS}
 
 
 class Machine(Collector):
-    """All runs of this machine at the time of a scrape.
-
-    Args:
-        home: the directory of their files.
-        totals: what was counted, if that is already read.
-    """
+    """All runs of this machine at the time of a scrape. Totals that are already read are not read again."""
 
     def __init__(self, home: Path, totals: Totals | None = None) -> None:
         self._home = home
@@ -44,11 +39,7 @@ class Machine(Collector):
 
 
 class Gpus(Collector):
-    """This machine's GPUs at the time of a scrape.
-
-    Args:
-        look: returns the values of each GPU by the keys of `_OF_GPUS`; nothing without nvidia-smi.
-    """
+    """This machine's GPUs at the time of a scrape; `look` returns their values by the keys of `_OF_GPUS`."""
 
     def __init__(self, look: Callable[[], Sequence[Mapping[str, float]]]) -> None:
         self._look = look
@@ -78,12 +69,7 @@ def text(metrics: CollectorRegistry) -> str:
 
 
 class Textfile:
-    """See `Sink`. Writes the machine's metrics to a file for node_exporter's textfile collector.
-
-    Args:
-        path: the file's, ending in .prom; its directory must exist.
-        home: the directory of the runs' files.
-    """
+    """See `Sink`. Writes the machine's metrics to a .prom file for node_exporter's textfile collector."""
 
     def __init__(self, path: Path, home: Path) -> None:
         self.name = str(path)

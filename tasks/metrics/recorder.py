@@ -27,14 +27,9 @@ FINAL_SECONDS = 5.0
 
 
 class Recorder:
-    """Listens to one run and publishes its metrics to sinks, until `close`.
+    """Listens to one run and publishes its metrics to sinks, until `close`. Its servers are sampled every second.
 
-    Args:
-        identity: the run.
-        servers: its servers, which are sampled every second.
-        costs: what their machines have cost.
-        settings: the interval of publishing, and the directory of the live file.
-        sinks: creates the sinks, in the recorder's thread.
+    The sinks are created in the recorder's thread.
     """
 
     def __init__(
@@ -80,15 +75,15 @@ class Recorder:
             self._warn("the sinks of HEARTH_METRICS__*", str(error))
         flush_at = time.monotonic() + self._flush_seconds
         while not self._done.wait(SAMPLE_SECONDS):
-            self._sample()
+            self.sample()
             if time.monotonic() >= flush_at:
                 flush_at = time.monotonic() + self._flush_seconds
-                self._flush()
-        self._sample(last=True)
+                self.flush()
+        self.sample(last=True)
         self._file.remove()
-        self._flush()
+        self.flush()
 
-    def _sample(self, *, last: bool = False) -> None:
+    def sample(self, *, last: bool = False) -> None:
         """Sample the servers and the costs, and update the live file."""
         now = self._servers.now
         servers = [_live(server) for server in now]
@@ -135,7 +130,8 @@ class Recorder:
             servers=tuple(servers),
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send a snapshot of the metrics to the sinks."""
         snapshot = self._aggregate.snapshot()
         for sink in list(self.sinks):
             try:

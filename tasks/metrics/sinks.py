@@ -17,10 +17,7 @@ class Sink(Protocol):
     name: str
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Send or store what is new. Called in the recorder's thread.
-
-        Args:
-            snapshot: everything that the run has counted so far.
+        """Send or store what is new of everything that the run has counted so far. Called in the recorder's thread.
 
         Raises:
             HearthError: it cannot be sent or stored.

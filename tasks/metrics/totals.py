@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import StorageError
+from tasks.core.file_locks import take_exclusive
 from tasks.core.private import make_directory, write_text
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.names import BY_NAME, Kind
-from tasks.storage.file_locks import take_exclusive
 
 Whose = tuple[str, str]
 """A pool and a model."""
@@ -18,12 +18,7 @@ Totals = Mapping[Whose, Snapshot]
 
 
 class TotalsSink:
-    """See `Sink`. Adds a run's numbers to the machine's totals.
-
-    Args:
-        home: the directory of their file.
-        whose: the run's pool and model.
-    """
+    """See `Sink`. Adds the numbers of a run, by its pool and model, to the machine's totals."""
 
     def __init__(self, home: Path, whose: Whose) -> None:
         self.name = str(_file(home))

@@ -35,15 +35,14 @@ def profiles(directory: Path | None = None) -> Mapping[str, Profile]:
     return MappingProxyType({**_shipped(), **_profiles_in(directory)})
 
 
-def find_profile(model: str, family: str = "", directory: Path | None = None) -> Profile:
+def find_profile(model: str, directory: Path | None = None) -> Profile:
     """Return the profile of a model.
 
-    A pattern of its name wins over its family, and the longest pattern over others; a user's own profile wins over a
-    shipped one whose pattern is as long. Case and the signs `-`, `_`, `.` do not matter.
+    The longest pattern that fits its name wins; a user's own profile wins over a shipped one whose pattern is as long.
+    Case and the signs `-`, `_`, `.` do not matter.
 
     Args:
         model: its name, as the server has it: `qwen2.5vl:7b`, `hf.co/allenai/olmOCR-2-7B-1025-GGUF:Q8_0`.
-        family: as Ollama's /api/show names it; empty if it is not known.
         directory: of the user's profiles.
 
     Raises:
@@ -56,10 +55,39 @@ def find_profile(model: str, family: str = "", directory: Path | None = None) ->
         for pattern in profile.names
         if _matches(model, pattern)
     ]
-    if matches:
-        return max(matches, key=lambda match: match[:2])[2]
+    return max(matches, key=lambda match: match[:2])[2] if matches else known[GENERAL]
+
+
+def profile_by_server(family: str, weights: str, directory: Path | None = None) -> Profile:
+    """Return the profile of a model whose name says nothing, by what its server says of it; else the general one.
+
+    Args:
+        family: as Ollama's /api/show names it; empty if it is not known.
+        weights: name of the weights, as vLLM and llama-server tell it; empty if it is not known. It wins.
+        directory: of the user's profiles.
+
+    Raises:
+        InputError: a profile of the user's cannot be read.
+    """
+    if weights and (named := find_profile(weights, directory)).name != GENERAL:
+        return named
+    known = profiles(directory)
     of_family = [profile for profile in known.values() if family and family in profile.families]
     return of_family[-1] if of_family else known[GENERAL]
+
+
+def named_profile(name: str, directory: Path | None = None) -> Profile:
+    """Return the profile of that name.
+
+    Raises:
+        InputError: there is none, or a profile of the user's cannot be read.
+    """
+    known = profiles(directory)
+    if name not in known:
+        raise InputError(
+            f"There is no profile {name!r}. Name one of {', '.join(known)}, or add its file; see `hearth models`."
+        )
+    return known[name]
 
 
 @cache

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from tasks.core.calls import CleanUp, Endpoint, Sampling, Stops, Temperatures
 from tasks.core.errors import InputError
 from tasks.core.forms import Frozen
 
 _LARGEST_BYTES = 100_000
 """Of a profile's file."""
-
-
-class Endpoint(StrEnum):
-    """The call that carries a page; servers that speak OpenAI's API have `chat` alone."""
-
-    GENERATE = "generate"
-    CHAT = "chat"
-
-
-class CleanUp(StrEnum):
-    """A step between a model's answer and Markdown; see `tasks.models.clean_up`."""
-
-    FRONT_MATTER = "front-matter"
-    GROUNDING = "grounding"
-    BOXES = "boxes"
-    DOCTAGS = "doctags"
-    MATH = "math"
-    TABLES = "tables"
-
-
-class Sampling(Frozen):
-    """How the model chooses among tokens, beside the temperature; None leaves it to the server."""
-
-    top_k: int | None = Field(None, ge=0, description="Tokens to choose from.")
-    top_p: float | None = Field(None, gt=0, le=1, description="Probability that the tokens to choose from sum up to.")
-    min_p: float | None = Field(None, ge=0, le=1, description="Least probability, relative to the likeliest token's.")
-    repeat_penalty: float | None = Field(None, gt=0, description="Penalty on repeated tokens; 1 is none.")
-    repeat_last_n: int | None = Field(None, ge=-1, description="Tokens that the penalty looks back at.")
-    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty on tokens that occurred before.")
-
-    def options(self) -> dict[str, float | int]:
-        """Return those that are set, under Ollama's names."""
-        return self.model_dump(exclude_none=True)
 
 
 class Profile(Frozen):
@@ -63,11 +31,14 @@ class Profile(Frozen):
     )
     families: tuple[str, ...] = Field((), description="Families as Ollama's /api/show names them.")
     endpoint: Endpoint = Field(Endpoint.GENERATE, description="The call that carries a page.")
+    think: bool | None = Field(
+        None, description="Whether the model thinks before it answers; None: not, where its server says that it can."
+    )
     prompt: str | None = Field(None, description="What the model was trained on; empty: the image alone.")
     system: str | None = Field(None, description="System message.")
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Texts at which an answer ends.")
+    stop: Stops = Field((), description="Texts at which an answer ends.")
     sampling: Sampling = Field(default_factory=Sampling, description="How tokens are chosen.")
-    temperatures: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
+    temperatures: Temperatures = Field(
         (), description="Temperature of the first attempt, the second, and so on; the last one holds for all others."
     )
     longest_side: int | None = Field(None, ge=64, le=8192, description="Longest side of the page images, pixels.")
@@ -77,6 +48,10 @@ class Profile(Frozen):
     parallel: bool = Field(True, description="Whether Ollama serves several requests of it at once.")
     ollama: str | None = Field(None, description="Version of Ollama that it needs.")
     refused: str | None = Field(None, description="Why it is not used; empty for a model that is.")
+    schema_refused: str | None = Field(
+        None, description="Why it cannot answer by a JSON Schema; empty for a model that follows instructions."
+    )
+    schema_warning: str | None = Field(None, description="What to know before it answers by a JSON Schema.")
     sources: tuple[str, ...] = Field((), description="Where this comes from.")
     licence: str | None = Field(None, description="Licence of a prompt that was taken word for word.")
     tried: str = Field("", description="What was run with it, and what never was.")
@@ -88,6 +63,13 @@ class Profile(Frozen):
         if self.num_ctx and self.num_predict and self.num_predict >= self.num_ctx:
             raise ValueError("num_predict leaves no room for the page in num_ctx")
         return self
+
+    def replaced(self, overrides: Mapping[str, Any]) -> Profile:
+        """Return the profile with other values for some fields; of the sampling, the fields that are set."""
+        if "sampling" in overrides:
+            sampling = {**self.sampling.options(), **overrides["sampling"].options()}
+            overrides = {**overrides, "sampling": Sampling(**sampling)}
+        return self.model_copy(update=dict(overrides))
 
     def temperature(self, attempt: int) -> float:
         """Return the temperature of an attempt, counted from 1: 0 at first, then 0.2 more each time up to 1.

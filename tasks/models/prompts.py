@@ -44,3 +44,35 @@ def general_prompt(headers: Headers = Headers.KEEP, pictures: Pictures = Picture
         f"Transcribe this page image to Markdown.\n{listed}\n"
         "Answer with the Markdown alone: no remarks, and no code fence around it."
     )
+
+
+def schema_prompt(schema: str, instruction: str = "") -> str:
+    """Return what a model is asked for about each page image where the answer follows a JSON Schema.
+
+    Args:
+        schema: the schema, which the model is shown whatever the server does with it.
+        instruction: a person's own words, instead of the general ones.
+    """
+    rules = (
+        "Take every value from the page. Do not guess, translate, correct or calculate.",
+        "Copy texts as they stand. Write numbers and dates in the form that the schema asks for.",
+        "Where the page does not tell a value, leave its name out; if the schema requires it, write null or an empty "
+        "value, whichever the schema permits.",
+        "Follow the natural reading order where several values belong to one list.",
+    )
+    listed = "\n".join(f"- {rule}" for rule in rules)
+    return (
+        f"{instruction or 'Extract the data of this page image as JSON.'}\n{listed}\n"
+        "Answer with one JSON value that follows this JSON Schema, and with nothing else: no remarks, no code fence."
+        f"\n\nJSON Schema:\n{schema}"
+    )
+
+
+def images_note(images: int) -> str:
+    """Return what is added to a prompt where a page is too long for one image."""
+    return f"\n\nThe page comes as {images} overlapping images, from top to bottom. Answer once for all of them."
+
+
+def retry_note(problem: str) -> str:
+    """Return what is added to a prompt after an answer that did not follow the schema."""
+    return f"\n\nAn earlier answer was refused. {problem} Answer again, and correct this."

@@ -34,11 +34,8 @@ class ServerAddress:
 def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
     """Parse an address as people write it: any value of OLLAMA_HOST, and `http://user:password@host:port/path`.
 
-    0.0.0.0 means this machine, as for Ollama's own client.
-
-    Args:
-        address: the text.
-        as_ollama: an invalid port becomes the default one, as in Ollama (envconfig/config.go).
+    0.0.0.0 means this machine, as for Ollama's own client. If `as_ollama`, an invalid port becomes the default one, as
+    in Ollama (envconfig/config.go).
 
     Raises:
         InputError: the address is invalid; the message shows no password.

@@ -78,14 +78,10 @@ class OllamaClient(JsonConnection):
         *,
         limits: AnswerLimits | None = None,
     ) -> Answer:
-        """Return the model's answer. The request ends early when the text has entered a loop.
+        """Return the model's answer to PNG files. The request ends early when the text has entered a loop.
 
-        Args:
-            request: the options.
-            prompt: the instruction.
-            images: PNG files.
-            temperature: 0 for the likeliest answer.
-            limits: longest waits; the client's timeout for the whole answer if None.
+        `limits` are the longest waits; the client's timeout for the whole answer if None. The temperature is 0 for the
+        likeliest answer.
 
         Returns:
             The answer, not `done` if it was broken off by either side.
@@ -96,7 +92,7 @@ class OllamaClient(JsonConnection):
         limits = limits or AnswerLimits.within(self.timeout)
         body, most = page_body(request, prompt, images, temperature), most_bytes(request.num_predict)
         path = "/api/chat" if request.chat else "/api/generate"
-        builder = AnswerBuilder()
+        builder = AnswerBuilder(data=bool(request.schema))
         async with (
             limited(self.url, limits) as heard,
             aclosing(self.objects("POST", path, body, limits.longest_silence, most=most)) as lines,

@@ -35,16 +35,12 @@ _PERMANENT = (
     "no space left on device",
 )
 
+# Texts about the `format` of a request, under 500 or 400 (llm/server.go; llama-server's message within it).
+_REFUSED_FORMAT = ("invalid json schema", "invalid format:", "json schema error", "failed to parse grammar")
+
 
 def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthError:
-    """Return the error for a response.
-
-    Args:
-        url: of the server.
-        status: of the response; 500 for an error that was sent under 200.
-        body: of the response.
-        authorized: the request carried a token.
-    """
+    """Return the error for a response; an error that was sent under 200 has the status 500."""
     words = server_words(body)
     if status == 404 and words is None:
         return ServerError(f"There is no Ollama at {url} (HTTP 404). Correct HEARTH_URL.")
@@ -56,6 +52,6 @@ def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthErr
         return ServerError(f"{url} refuses access ({words}): {cause}; check the address.")
     if status == 404 or any(text in words.lower() for text in _PERMANENT):
         return ModelError(words)
-    if status in {400, 413}:
+    if status in {400, 413} or any(text in words.lower() for text in _REFUSED_FORMAT):
         return PageError(FailureReason.REFUSED, f"The server refuses the request: {words}.", final=True)
     return ServerFaultError(f"{url} failed: {words}.", words)

@@ -18,10 +18,10 @@ def most_bytes(num_predict: int) -> int:
 
 
 class AnswerBuilder:
-    """Builds a page's answer from its pieces, and ends it when the text has entered a loop."""
+    """Builds a page's answer from its pieces, and ends it when the text has entered a loop, unless it is data."""
 
-    def __init__(self) -> None:
-        self._text = AnswerText()
+    def __init__(self, *, data: bool = False) -> None:
+        self._text = AnswerText(loops=not data)
         self._last: dict[str, Any] = {}
 
     def add(self, piece: Piece, line: dict[str, Any]) -> bool:

@@ -16,12 +16,13 @@ class AnswerBuilder:
 
     Args:
         num_predict: maximum tokens of the answer.
+        data: the answer follows a JSON Schema, and no loop ends it.
     """
 
-    def __init__(self, num_predict: int) -> None:
+    def __init__(self, num_predict: int, *, data: bool = False) -> None:
         self._num_predict = num_predict
         self._ended = False
-        self._text = AnswerText()
+        self._text = AnswerText(loops=not data)
         self._reason = ""
         self._refusal = ""
         self._facts: dict[str, int] = {}

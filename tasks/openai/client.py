@@ -81,16 +81,21 @@ class OpenAIClient(JsonConnection):
         return ()
 
     async def details(self, model: str) -> ModelDetails:
-        """Return what is known of a model: its context in tokens, and on llama-server whether it reads images."""
+        """Return a model's context in tokens, its weights' name, and whether it reads images, as far as they are told.
+
+        vLLM and llama-server tell the weights, llama-server alone what it reads.
+        """
         listed = find_model(model, await self._listed())
         if listed is None:
             raise ModelError(f"{self.url} does not list it")
         capabilities: tuple[str, ...] = ()
+        weights = listed.root
         if listed.kind is Kind.LLAMA_SERVER:
             props = await self._props()
             if props is not None and props.modalities:
                 capabilities = ("completion", *(("vision",) if props.modalities.get("vision") else ()))
-        return ModelDetails(capabilities=capabilities, context_length=listed.context_length)
+            weights = props.model_path if props else ""
+        return ModelDetails(capabilities=capabilities, context_length=listed.context_length, weights=weights)
 
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
         """Refuse to download a model, which the API has no call for.
@@ -142,7 +147,7 @@ class OpenAIClient(JsonConnection):
         limits = limits or AnswerLimits.within(self.timeout)
         request = await self._as_listed(request)
         body = page_body(self._kind or Kind.UNKNOWN, request, prompt, images, temperature)
-        builder = AnswerBuilder(request.num_predict)
+        builder = AnswerBuilder(request.num_predict, data=bool(request.schema))
         most = most_bytes(request.num_predict)
         path, silence = f"{self._root}/chat/completions", limits.longest_silence
         try:

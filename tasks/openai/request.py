@@ -71,5 +71,5 @@ def page_body(
     if request.logprobs and kind in _TELL_LOGPROBS:
         body |= {"logprobs": True, "top_logprobs": 1}
     if kind in _TEMPLATE_OPTIONS:
-        body["chat_template_kwargs"] = {"enable_thinking": False}
+        body["chat_template_kwargs"] = {"enable_thinking": request.think is True}
     return body

@@ -151,4 +151,5 @@ class Props(Wire):
     """llama-server's /props."""
 
     total_slots: Count = 0
+    model_path: Word = ""
     modalities: Mapping = Field(default_factory=dict)

@@ -1,6 +1,8 @@
 """A request for a plan, and the plan that answers it: documents are opened, history and the price book are read."""
 
+import asyncio
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +21,12 @@ from tasks.planning.history import page_times
 from tasks.planning.measured import apply_measurements, load_measurements
 from tasks.planning.page_times import PageTimes
 from tasks.planning.verdict import CostPlan, cost_plan
+from tasks.reading.layer_reader import LayerSource, count_sound
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
+
+_MOST_LAYERS = 60
+"""Pages, and documents, whose text layers are judged for a plan."""
 
 DEFAULT_MODEL = "qwen2.5vl:7b"
 
@@ -96,10 +102,11 @@ def make_plan(request: PlanRequest, settings: Settings) -> CostPlan:
         times = PageTimes(given, source="assumed, as requested")
     today = datetime.now(UTC).date()
     book = current_book(settings.home)
+    layers = _layers_note(request.sources, settings.limits)
     plan = cost_plan(pages, given, times, book, today, request.seconds, request.budget_usd, request.stale_days)
     if all(row.shape is Shape.FARGATE for row in plan.rows):
         raise missing_price_error(given)
-    return plan.model_copy(update={"notes": (*plan.notes, *notes)})
+    return plan.model_copy(update={"notes": (*plan.notes, *notes, *layers)})
 
 
 def missing_price_error(given: Assumptions) -> InputError:
@@ -112,11 +119,34 @@ def missing_price_error(given: Assumptions) -> InputError:
 
 
 def _pages(path: Path, limits: LimitSettings) -> int:
+    # Each document is opened in a separate process.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return sum(document.pages for document in pool.map(lambda path: open_document(path, limits), _documents(path)))
+
+
+def _documents(path: Path) -> Sequence[Path]:
+    """Return a document, or all that a folder contains."""
     if not path.is_dir():
-        return open_document(path, limits).pages
+        return [path]
     found = sorted(file for file in path.rglob("*") if is_document(file.name) and file.is_file())
     if not found:
         raise InputError(f"The folder {path} contains no document. Name another folder, or use --pages.")
-    # Each document is opened in a separate process.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(document.pages for document in pool.map(lambda path: open_document(path, limits), found))
+    return found
+
+
+def _layers_note(sources: Sequence[str], limits: LimitSettings) -> tuple[str, ...]:
+    """Return how many pages have a sound text layer, by a sample of the pages and of the documents."""
+    paths = [path for source in sources for path in _documents(Path(source))]
+    sample = paths[:: -(-len(paths) // _MOST_LAYERS)] if paths else []
+    sound = pages = 0
+    for path in sample:
+        count = open_document(path, limits).pages
+        counting = count_sound(LayerSource(path, limits), range(1, count + 1), max(1, _MOST_LAYERS // len(sample)))
+        with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
+            sound += thread.submit(asyncio.run, counting).result()
+        pages += count
+    if not sound:
+        return ()
+    of = f"{sound} of {pages} pages" if len(sample) == len(paths) else f"{sound / pages:.0%} of the pages in a sample"
+    about = "About " if pages > _MOST_LAYERS // len(sample) else ""
+    return (f"{about}{of} have a sound text layer: --text-layer auto takes them without a model.",)

@@ -44,15 +44,8 @@ def cost_plan(
 ) -> CostPlan:
     """Compare all architectures.
 
-    Args:
-        pages: number of pages.
-        given: the assumptions.
-        times: distribution of page times.
-        book: the price book.
-        today: date against which the age of prices is counted.
-        deadline: seconds; met only if the high end of the range meets it.
-        budget: USD; likewise.
-        stale_days: age of prices from which on a note warns about them, days.
+    A deadline (seconds) or a budget (USD) is met only if the high end of the range meets it. A note warns about prices
+    that were read more than `stale_days` before today.
     """
     found = estimates(pages, given, times, book)
     fits = [row for row in found.rows if _meets(row.total.high, deadline) and _meets(row.usd.high, budget)]

@@ -4,9 +4,11 @@ Removed words and undecodable characters are flagged, because they may be the pa
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tasks.core.flags import Flag, FlagName
+from tasks.models.clean_up import Claim
 from tasks.text.legible import REPLACEMENT
 
 _THOUGHT = re.compile(r"\s*<(think|thinking)>(.*?)(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -66,26 +68,30 @@ _REFUSALS = tuple(
 )
 
 
+_MISREAD = (Flag(name=FlagName.MISREAD, detail="the model says that it saw the page turned; its text may be wrong"),)
 Step = tuple[str, str]
 """A text, and the change that was made to it; empty if it needs no flag."""
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A page's own text, and the changes that were made to the answer."""
+    """A page's own text, the changes that were made to the answer, and what the model claims of the page beside it."""
 
     text: str
     done: tuple[str, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """A flag that lists the changes, if there are any."""
-        return (Flag(name=FlagName.CLEANED, detail="; ".join(self.done)),) if self.done else ()
+        """Flags that list the changes, and say that the model saw the page turned, if it did."""
+        cleaned = (Flag(name=FlagName.CLEANED, detail="; ".join(self.done)),) if self.done else ()
+        return (*cleaned, *(_MISREAD if self.claims.get("is_rotation_valid") is False else ()))
 
 
 def clean(text: str) -> Cleaned:
     """Return a page's own text in an answer."""
     done: list[str] = []
+    text = text.replace("\r\n", "\n")
     for step in (_without_thoughts, _without_stops, _unfenced, _without_preface, _unfenced, _without_closing):
         text, change = step(text)
         if change and change not in done:

@@ -18,6 +18,14 @@ class PageDone(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LayersCounted(Event):
+    """Of the pages that a model has read, so many have a sound text layer."""
+
+    sound: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTaken(Event):
     """A server was acquired; it may not be warm yet."""
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import stamina
 
@@ -13,6 +14,8 @@ from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer
 from tasks.models.call import ModelCall
+from tasks.models.clean_up import Claim
+from tasks.reading.data import DataReader
 from tasks.reading.validate import validate
 from tasks.results.page import Attempt
 from tasks.serving.server_pool import Server, Servers
@@ -21,11 +24,22 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer: the page's text, the digest of the model that gave it, and its flags."""
+    """A good answer: the page's text, flags and data, its model's digest, and what the model claims beside."""
 
     answer: Answer
     digest: str
     flags: tuple[Flag, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class _PageRequest:
+    """What is sent for an attempt at a page."""
+
+    image: PageImage
+    prompt: str
+    temperature: float
 
 
 class PageClient:
@@ -51,17 +65,25 @@ class PageClient:
         self._request = call.request(idle_seconds)
         self._prompt = call.prompt
         self._steps = call.profile.clean_up
+        self._data = DataReader(call.schema) if call.schema else None
         self._settings = settings
         self._note = note
         self._thinks = False
 
-    async def ask(self, number: int, image: PageImage, temperature: float) -> Reading:
+    async def ask(self, number: int, image: PageImage, temperature: float, note: str = "") -> Reading:
         """Return a good answer, from one server after another, or find the page to blame.
+
+        Args:
+            number: of the page.
+            image: of the page.
+            temperature: of the request.
+            note: is added to the prompt.
 
         Raises:
             PageError: the answer is unusable, or the servers fail at this page alone.
             UnavailableError: no server is left, and none will come.
         """
+        request = _PageRequest(image, f"{self._prompt}{note}", temperature)
         while True:
             deadline = _RetryDeadline(self._settings.retry_seconds)
             tried: list[Server] = []
@@ -75,18 +97,16 @@ class PageClient:
                         async with self._servers.slot(other_than=tuple(tried), at_all=False) as server:
                             deadline.postpone(time.monotonic() - waiting)
                             tried.append(server)
-                            reading = await self._try_server(server, number, image, temperature, trial.num)
+                            reading = await self._try_server(server, number, request, trial.num)
             except TransientError as error:
                 await self._blame(tried[-1], number, error)
             if reading is not None:
                 return reading
 
-    async def _try_server(
-        self, server: Server, number: int, image: PageImage, temperature: float, trial: int
-    ) -> Reading | None:
+    async def _try_server(self, server: Server, number: int, request: _PageRequest, trial: int) -> Reading | None:
         """Return a server's reading; None if the server is lost, so that another must be tried."""
         try:
-            return await self._first_answer(server, number, image, temperature, trial)
+            return await self._first_answer(server, number, request, trial)
         except MachineLostError:
             self._servers.leave(server)
             return None
@@ -123,17 +143,15 @@ class PageClient:
         remedy = "The pages stored so far are kept: run again when the server is well."
         self._servers.fail(server, ServerError(problem, remedy))
 
-    async def _first_answer(
-        self, server: Server, number: int, image: PageImage, temperature: float, trial: int
-    ) -> Reading:
+    async def _first_answer(self, server: Server, number: int, request: _PageRequest, trial: int) -> Reading:
         """Return the first reading of a server and, if it takes far longer than for other pages, a second one."""
         emit(PageStarted(number))
-        first = asyncio.create_task(self._send(server, number, image, temperature, trial))
+        first = asyncio.create_task(self._send(server, number, request, trial))
         calls = {first}
         try:
             await asyncio.wait(calls, timeout=server.pace.straggler_seconds)
             if not first.done() and self._servers.others((server,)):
-                calls.add(asyncio.create_task(self._send_elsewhere(server, number, image, temperature)))
+                calls.add(asyncio.create_task(self._send_elsewhere(server, number, request)))
             while True:
                 done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
                 for call in done:
@@ -145,25 +163,30 @@ class PageClient:
             if calls:
                 await asyncio.wait(calls)
 
-    async def _send_elsewhere(self, server: Server, number: int, image: PageImage, temperature: float) -> Reading:
+    async def _send_elsewhere(self, server: Server, number: int, request: _PageRequest) -> Reading:
         async with self._servers.slot(other_than=(server,), first=True) as other:
-            return await self._send(other, number, image, temperature, 1)
+            return await self._send(other, number, request, 1)
 
-    async def _send(self, server: Server, number: int, image: PageImage, temperature: float, trial: int) -> Reading:
+    async def _send(self, server: Server, number: int, request: _PageRequest, trial: int) -> Reading:
         """Send one request, validate the answer, and note the attempt."""
         began, started = server.share.now(), time.perf_counter()
         answer: Answer | None = None
 
         def note(reason: FailureReason | None = None, detail: str | None = None) -> None:
             seconds = round(time.perf_counter() - started, 6)
-            attempt = Attempt(temperature=temperature, seconds=seconds, reason=reason, detail=detail)
+            attempt = Attempt(temperature=request.temperature, seconds=seconds, reason=reason, detail=detail)
             self._note(number, attempt, answer if reason else None)
 
         try:
             stretch = 2.0 ** (trial - 1)
-            answer = await server.generate(self._request, self._prompt, image.png, temperature, stretch)
+            images, prompt = request.image.images, request.prompt
+            answer = await server.generate(self._request, prompt, images, request.temperature, stretch)
             self._warn_of_thinking(answer)
-            page = validate(answer, image, self._request, self._steps)
+            data: Any = None
+            if self._data:
+                data, page = self._data.read(answer, self._request)
+            else:
+                page = validate(answer, request.image, self._request, self._steps)
         except asyncio.CancelledError as error:
             note(FailureReason.SLOW if error.args == (FailureReason.SLOW,) else FailureReason.INTERRUPTED)
             raise
@@ -182,7 +205,7 @@ class PageClient:
             raise
         note()
         self._servers.answered += 1
-        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags)
+        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags, page.claims, data)
 
     def _warn_of_thinking(self, answer: Answer) -> None:
         """Warn once that the model thinks, although the request turns that off."""

@@ -10,8 +10,11 @@ from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Fallback, Plan
 from tasks.documents.render import PageImage, Renderer
 from tasks.inference.schema import Answer
+from tasks.layers.pages import fallback_page
 from tasks.models.call import ModelCall
+from tasks.models.prompts import images_note, retry_note
 from tasks.reading.events import PageDone
+from tasks.reading.layer_reader import read_layer
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader
 from tasks.reading.validate import part_of
@@ -50,12 +53,14 @@ class PageReader:
         self._plan = plan
         self._servers = servers
         self._profile = call.profile
+        self._data = bool(call.schema)
         self._client = PageClient(servers, call, idle_seconds, settings, self._note)
         self._renderer = renderer
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
         self._bad: dict[int, Answer] = {}
         self._strips: dict[int, StripReader] = {}
+        self._invalid: dict[int, str] = {}
 
     @property
     def attempts(self) -> int:
@@ -106,7 +111,9 @@ class PageReader:
     async def _ask(self, number: int, image: PageImage, temperature: float) -> Reading:
         """Return a page's answer. A damaged page without text has failed, whatever the model says."""
         try:
-            if image.strips:
+            if self._data:
+                reading = await self._ask_for_data(number, image, temperature)
+            elif image.strips:
                 reader = self._strips.setdefault(number, StripReader(self._client, number))
                 reading = await reader.ask(image, temperature)
             else:
@@ -119,9 +126,22 @@ class PageReader:
                 return reading
         raise PageError(FailureReason.DAMAGED, f"Nothing on the page can be read. {image.damage}", final=True)
 
+    async def _ask_for_data(self, number: int, image: PageImage, temperature: float) -> Reading:
+        """Return a page's data: of all its strips in one request, and with what was wrong with an earlier answer."""
+        images = len(image.images)
+        note = images_note(images) if images > 1 else ""
+        if number in self._invalid:
+            note += retry_note(self._invalid[number])
+        try:
+            return await self._client.ask(number, image, temperature, note)
+        except PageError as error:
+            if error.reason is FailureReason.INVALID:
+                self._invalid[number] = str(error)
+            raise
+
     def _note(self, number: int, attempt: Attempt, bad: Answer | None = None) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
-        if self._plan.fallback is Fallback.NONE or attempt.reason is FailureReason.DECLINED:
+        if self._plan.fallback is not Fallback.PARTIAL or attempt.reason is FailureReason.DECLINED:
             return
         if bad is not None and bad.response.strip():
             self._bad[number] = bad
@@ -139,6 +159,7 @@ class PageReader:
         part = part_of(bad, self._profile.clean_up) if bad and error else ""
         partial = (Flag(name=FlagName.PARTIAL, detail="the text comes from its last attempts"),) if part else ()
         self._strips.pop(number, None)
+        self._invalid.pop(number, None)
         answer = reading.answer if reading else None
         digest = reading.digest if reading else self._servers.digest
         result = PageResult(
@@ -146,6 +167,7 @@ class PageReader:
             identity=self._plan.identity(number, digest),
             status=status,
             text=answer.response if answer else part,
+            data=reading.data if reading else None,
             reason=error.reason if error else None,
             detail=str(error) if error else None,
             model=self._plan.model,
@@ -159,12 +181,20 @@ class PageReader:
             confidence=answer.confidence if answer else None,
             first_seconds=None if answer is None or answer.first_seconds is None else round(answer.first_seconds, 3),
             **({"timing": answer.timing} if answer else {}),
+            claims=dict(reading.claims) if reading else {},
             attempts=attempts,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),
         )
+        if error and self._plan.fallback is Fallback.TEXT_LAYER:
+            result = await self._from_layer(result)
         # An interruption does not separate the stored result from its event.
         await asyncio.shield(self._save(result))
+
+    async def _from_layer(self, failed: PageResult) -> PageResult:
+        """Return a failed page as read from its text layer, if that has the text of a language; else as it is."""
+        text, verdict = await read_layer(self._renderer, failed.page)
+        return fallback_page(failed, text, verdict) if text.strip() and verdict.is_language else failed
 
     async def _save(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.models.clean_up import clean_up
-from tasks.models.profile import CleanUp
 from tasks.models.prompts import NO_TEXT
 from tasks.reading.clean import Cleaned, clean, is_refusal, is_unfinished_thought
 from tasks.text.loops import Loop, find_loop
 
+_LANGUAGE = "primary_language"
+"""What olmOCR claims of each page: null where it found nothing to read."""
 _THINKS = "it spent them on thinking. Use a model that does not think (an instruct tag), or raise --num-predict"
 
 
@@ -26,8 +28,32 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: 
     Raises:
         PageError: the answer ends in a loop, was cut off, is a refusal, or is empty although the page has ink.
     """
+    check_complete(answer, request)
+    page = _page(answer.response, steps)
+    if is_refusal(page.text):
+        raise PageError(FailureReason.DECLINED, "The model answered that it cannot read the page.")
+    if page.text == NO_TEXT or (not page.text and page.claims.get(_LANGUAGE, "") is None):
+        ink = (f"the model found no text, but {image.ink:.2%} of the page is ink",) if image.has_ink else ()
+        return Cleaned("", (*page.done, *ink), page.claims)
+    if not page.text and image.has_ink:
+        thought = f" The model thought for {answer.thought} characters without an answer." if answer.thought else ""
+        raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.{thought}")
+    return page
+
+
+def check_complete(answer: Answer, request: GenerateRequest, *, loops: bool = True) -> None:
+    """Check that an answer came to its end.
+
+    Args:
+        answer: the model's.
+        request: the options of the request.
+        loops: whether a whole answer may not end in a loop; one that was cut off never may.
+
+    Raises:
+        PageError: it ends in a loop, was cut off, or consists of thinking.
+    """
     cut = answer.done_reason == "length"
-    loop = find_loop(answer.response, cut=cut or not answer.done)
+    loop = find_loop(answer.response, cut=cut or not answer.done) if loops or cut or not answer.done else None
     if loop or not answer.done:
         raise PageError(FailureReason.REPETITION, _repetition(answer, loop))
     if cut:
@@ -35,16 +61,6 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: 
         raise PageError(FailureReason.TRUNCATED, f"The answer was cut off{after}{_limit(answer, request)}.")
     if is_unfinished_thought(answer.response):
         raise PageError(FailureReason.EMPTY, f"The answer ended after {answer.eval_count} tokens: {_THINKS}.")
-    page = _page(answer.response, steps)
-    if is_refusal(page.text):
-        raise PageError(FailureReason.DECLINED, "The model answered that it cannot read the page.")
-    if page.text == NO_TEXT:
-        ink = (f"the model found no text, but {image.ink:.2%} of the page is ink",) if image.has_ink else ()
-        return Cleaned("", (*page.done, *ink))
-    if not page.text and image.has_ink:
-        thought = f" The model thought for {answer.thought} characters without an answer." if answer.thought else ""
-        raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.{thought}")
-    return page
 
 
 def part_of(answer: Answer, steps: Sequence[CleanUp] = ()) -> str:
@@ -58,7 +74,7 @@ def part_of(answer: Answer, steps: Sequence[CleanUp] = ()) -> str:
 def _page(text: str, steps: Sequence[CleanUp]) -> Cleaned:
     page = clean(text)
     written = clean_up(page.text, steps)
-    return Cleaned(written.text.strip(), (*page.done, *written.removed))
+    return Cleaned(written.text.strip(), (*page.done, *written.removed), written.claims)
 
 
 def _repetition(answer: Answer, loop: Loop | None) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import StorageError
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Plan, ReadOptions, page_identity
+from tasks.core.jobs import Document, Plan, ReadOptions, meets_request
 from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
@@ -26,13 +26,15 @@ class Result(BaseModel):
 
 
 class PageCounts(Result):
-    """How many pages there are, by status, how many are flagged, and how many this run read."""
+    """How many pages there are, by status, flagged, doubtful, of unknown confidence, and read by this run."""
 
     pages: int = 0
     read: int = 0
     blank: int = 0
     failed: int = 0
     flagged: int = 0
+    doubtful: int = 0
+    confidence_unknown: int = 0
     read_now: int = 0
 
 
@@ -42,17 +44,14 @@ class DocumentResult(Result):
     It does not hold the text: `text()` and `pages` read it from the results, in a directory or S3.
 
     Attributes:
-        status: complete, partial or stopped.
         document: the PDF: path, sha256, number of pages, size.
         output: directory or s3:// prefix of its results.
         document_path: the text, document.md; None while pages are left.
-        manifest_path: the run's manifest.
+        data_path: the data of all pages, data.jsonl; None while pages are left, or without a JSON Schema.
         pages_path: directory with a file for each page.
         numbers: numbers of the pages that are stored, such as 1-7,9.
-        counts: how many pages have each status.
         strict: whether a flagged page counts as failed.
         cost_usd: cost of the machines, as far as their prices are known.
-        flags: what a person should know of the document as a whole.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
         first_token: seconds from the request to the first token, of the pages that the run read; None if it read none.
@@ -62,6 +61,7 @@ class DocumentResult(Result):
     document: Document
     output: StoragePath
     document_path: StoragePath | None
+    data_path: StoragePath | None = None
     manifest_path: StoragePath
     pages_path: StoragePath
     numbers: str = ""
@@ -88,7 +88,7 @@ class DocumentResult(Result):
         if manifest is None:
             return cls(
                 status=RunStatus.STOPPED, document=plan.document, model=plan.model, options=plan.options,
-                strict=plan.strict, **_places(plan.output, RunStatus.STOPPED),
+                strict=plan.strict, **_places(plan.output, RunStatus.STOPPED, plan.options),
             )  # fmt: skip
         return cls._of(manifest, strict=plan.strict)
 
@@ -110,7 +110,11 @@ class DocumentResult(Result):
         shared = set(cls.model_fields) & set(Manifest.model_fields)
         return cls(
             **{name: getattr(manifest, name) for name in shared},
-            **{name: place for name, place in _places(manifest.output, manifest.status).items() if name not in shared},
+            **{
+                name: place
+                for name, place in _places(manifest.output, manifest.status, manifest.options).items()
+                if name not in shared
+            },
             numbers=format_ranges(entry.page for entry in pages),
             counts=PageCounts(
                 pages=len(pages),
@@ -118,6 +122,8 @@ class DocumentResult(Result):
                 blank=pages.blank,
                 failed=len(pages.failed),
                 flagged=pages.flagged,
+                doubtful=pages.doubted,
+                confidence_unknown=pages.unsure,
                 read_now=manifest.read_now,
             ),
             strict=strict,
@@ -195,7 +201,7 @@ class Pages(Sequence[PageResult]):
             name = f"Page {number} of {result.document.name}"
             if page is None:
                 raise StorageError(f"{name} is not in {result.pages_path} any more. Read the document again.")
-            if page.identity != page_identity(result.document.sha256, number, result.digest, result.options):
+            if not meets_request(page.identity, result.document.sha256, number, result.digest, result.options):
                 raise StorageError(
                     f"{name} was read again since, with another model or other options. Use that run's result, or read "
                     "again as before."
@@ -203,11 +209,13 @@ class Pages(Sequence[PageResult]):
             yield page.strictly() if result.strict else page
 
 
-def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
+def _places(output: StoragePath, status: RunStatus, options: ReadOptions) -> dict[str, Any]:
     store = ResultStore(output)
+    written = status is not RunStatus.STOPPED
     return {
         "output": output,
-        "document_path": None if status is RunStatus.STOPPED else store.document_path,
+        "document_path": store.document_path if written else None,
+        "data_path": store.data_path if written and options.schema_sha256 else None,
         "manifest_path": store.manifest_path,
         "pages_path": store.pages_path,
     }

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
-from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
+from tasks.core.jobs import LAYER_VERSION, Document, Frozen, ReadOptions
+from tasks.results.page import SCHEMA_VERSION, PageEntry, PageSource, PageStatus
 from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord, Spread
 from tasks.storage.files import StoragePath, files_at
 
@@ -27,7 +27,7 @@ PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
 
 
 DOUBTFUL = 0.8
-"""Confidence below which a page is worth a look."""
+"""Confidence below which a page is doubtful, unless the settings name another."""
 _MOST_DOUBTFUL = 20
 
 
@@ -40,11 +40,15 @@ class Listing:
     """A manifest's pages: counted here, and listed in its file, from which iteration reads them one at a time.
 
     Attributes:
-        file: the manifest.json.
         read, blank: how many pages ended so.
         failed: pages that failed.
         flagged: how many of the other pages are flagged.
-        tokens_in, tokens_out: tokens of all pages.
+        layers: how many pages come from their text layer without a model.
+        fallback: how many come from it because the model failed.
+        doubtful: the least confident pages, up to 20 of them, in order.
+        doubted: how many pages are doubtful.
+        unsure: how many pages were read by a server that does not tell its confidence.
+        confidence: of the least confident page; None if that of no page is known.
     """
 
     file: StoragePath
@@ -55,24 +59,40 @@ class Listing:
     tokens_out: int = 0
     flagged: int = 0
     doubtful: tuple[PageEntry, ...] = ()
+    layers: int = 0
+    fallback: int = 0
+    doubted: int = 0
+    unsure: int = 0
+    confidence: float | None = None
 
     @classmethod
-    def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
+    def of(cls, entries: Iterable[PageEntry], file: StoragePath, doubtful_below: float = DOUBTFUL) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = 0
+        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = layers = fallback = 0
+        lowest: float | None = None
         failed, doubtful = [], list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
             blank += entry.status is PageStatus.BLANK
             tokens_in += entry.tokens_in
             tokens_out += entry.tokens_out
+            layers += entry.source is PageSource.TEXT_LAYER
+            fallback += entry.source is PageSource.TEXT_LAYER_FALLBACK
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
-            if entry.confidence is not None and entry.confidence < DOUBTFUL:
+            if entry.confidence is None:
+                unsure += entry.status is PageStatus.READ and entry.source is PageSource.MODEL
+                continue
+            lowest = entry.confidence if lowest is None else min(lowest, entry.confidence)
+            if entry.confidence < doubtful_below:
+                doubted += 1
                 doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful))
+        return cls(
+            *(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged),
+            *(tuple(doubtful), layers, fallback, doubted, unsure, lowest),
+        )
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)
@@ -99,11 +119,11 @@ class RequestRecord(Frozen):
     """What was sent for each page of a run: by the model's profile, and by what a person or the settings asked for.
 
     Attributes:
-        profile: name of the model's profile.
         prompt: sent with each image; empty for the image alone.
         longest_side: of the images, pixels.
         num_ctx: context, tokens.
         num_predict: most tokens of an answer.
+        json_schema: that the answers follow, as text; empty for Markdown.
     """
 
     profile: str
@@ -111,6 +131,26 @@ class RequestRecord(Frozen):
     longest_side: int
     num_ctx: int
     num_predict: int
+    json_schema: str = Field("", exclude_if=operator.not_)
+
+
+class LayerTally(Frozen):
+    """The pages of a document that are taken from its own text.
+
+    Attributes:
+        pages: taken instead of asking a model.
+        fallback: taken because the model failed at them.
+        version: of what extracted and judged them.
+    """
+
+    pages: int
+    fallback: int = 0
+    version: int = LAYER_VERSION
+
+    @classmethod
+    def of(cls, pages: Listing) -> LayerTally | None:
+        """Return the tally of pages; None if none of them is taken from its text layer."""
+        return cls(pages=pages.layers, fallback=pages.fallback) if pages.layers or pages.fallback else None
 
 
 class Manifest(Frozen):
@@ -131,7 +171,8 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
-        flags: what a person should know of the document as a whole.
+        text_layer: how many pages come from the document's own text; None if none do.
+        doubtful_below: confidence below which a page is doubtful.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -154,9 +195,13 @@ class Manifest(Frozen):
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
+    # A version that does not know of text layers could not read the entries of such pages: it finds no manifest at all.
+    text_layer: LayerTally | None = Field(None, exclude_if=lambda value: value is None)
     flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
+    # Left out at its default, so that versions without it can read all other manifests.
+    doubtful_below: float = Field(DOUBTFUL, exclude_if=lambda value: value == DOUBTFUL)
 
     def count(self, *statuses: PageStatus) -> int:
         """Return how many pages have one of these statuses."""
@@ -173,6 +218,11 @@ class Manifest(Frozen):
         """Whether the document was changed while it was read, so that the results are of what it was."""
         return any(flag.name is FlagName.CHANGED for flag in self.flags)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether the answers follow a JSON Schema and data.jsonl is written."""
+        return bool(self.options.schema_sha256) and self.status is not RunStatus.STOPPED
+
     def flagged(self, most: int) -> list[PageEntry]:
         """Return the first `most` pages that are flagged and did not fail, from the manifest's file."""
         flagged = (entry for entry in self.pages if entry.flags and entry.status is not PageStatus.FAILED)
@@ -188,6 +238,11 @@ class Manifest(Frozen):
             "blank": self.pages.blank,
             "failed": len(self.failed),
             "flagged": self.pages.flagged,
+            "text_layer": self.pages.layers,
+            "fallback": self.pages.fallback,
+            "doubtful": self.pages.doubted,
+            "confidence_unknown": self.pages.unsure,
+            "confidence": self.pages.confidence,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),

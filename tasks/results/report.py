@@ -41,6 +41,11 @@ def text_of(output: StoragePath) -> str:
     return format_path(ResultStore(output).document_path)
 
 
+def data_of(output: StoragePath) -> str:
+    """Return the path of a document's data, by the directory of its results."""
+    return format_path(ResultStore(output).data_path)
+
+
 def _why(manifest: Manifest) -> str:
     if manifest.failed:
         return manifest.failed[0].why
@@ -55,12 +60,14 @@ class Row(Frozen):
         read_now: pages that this batch read.
         failed: pages that failed.
         flagged: pages that were read, but are flagged.
+        doubtful: pages whose confidence is low.
+        unsure: pages whose confidence is not known.
+        confidence: of the least confident page, 0 to 1; None if that of no page is known.
         left: pages that the next run will read, including those that failed.
         page_seconds: seconds in slots of all pages read now, added up.
         usd: its part of the machines' cost, by its page seconds.
-        why: what went wrong, if anything did.
-        output: where its results are.
         text: its document.md; empty while pages are left.
+        data: its data.jsonl; empty while pages are left, or without a JSON Schema.
     """
 
     document: str
@@ -76,6 +83,11 @@ class Row(Frozen):
     why: str = ""
     output: str = ""
     text: str = Field("", exclude_if=operator.not_)
+    data: str = Field("", exclude_if=operator.not_)
+    # Left out if there is nothing to say, so that versions without them can read all other reports.
+    doubtful: int = Field(0, exclude_if=operator.not_)
+    unsure: int = Field(0, exclude_if=operator.not_)
+    confidence: float | None = Field(None, exclude_if=lambda value: value is None)
 
     @classmethod
     def of(cls, document: str, manifest: Manifest) -> Row:
@@ -97,12 +109,16 @@ class Row(Frozen):
             read_now=manifest.read_now,
             failed=failed,
             flagged=manifest.pages.flagged,
+            doubtful=manifest.pages.doubted,
+            unsure=manifest.pages.unsure,
+            confidence=manifest.pages.confidence,
             left=manifest.document.pages - pages + failed,
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
             output=format_path(manifest.output),
             text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
+            data=data_of(manifest.output) if manifest.has_data else "",
         )
 
 
@@ -141,6 +157,11 @@ class Report(Frozen):
         """Pages that were read, but are flagged."""
         return sum(row.flagged for row in self.rows)
 
+    @property
+    def doubtful(self) -> list[Row]:
+        """The documents with doubtful pages, the least confident first."""
+        return sorted((row for row in self.rows if row.doubtful), key=lambda row: row.confidence or 0.0)
+
     def count(self, status: DocumentStatus) -> int:
         """Return how many documents have this status."""
         return sum(row.status is status for row in self.rows)
@@ -154,9 +175,12 @@ class Report(Frozen):
         """Return the sums, for people."""
         documents = ", ".join(f"{count} {status}" for status in DocumentStatus if (count := self.count(status)))
         rate = self.usd_per_thousand
+        doubtful, unsure = sum(row.doubtful for row in self.rows), sum(row.unsure for row in self.rows)
         return {
             "documents": f"{len(self.rows)}: {documents}" if self.rows else "0",
             "pages read": f"{self.pages}, {self.failed} failed" + (f", {self.flagged} flagged" if self.flagged else ""),
+            **({"doubtful pages": f"{doubtful}, in {len(self.doubtful)} documents"} if doubtful else {}),
+            **({"confidence unknown": f"{unsure} pages"} if unsure else {}),
             "minutes": f"{self.minutes:.1f}",
             **({"first token": str(self.first_token)} if self.first_token else {}),
             "USD": f"{self.usd:.4f}",
@@ -170,7 +194,11 @@ class Report(Frozen):
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
         lines += table(("", ""), (map(_cell, line) for line in self.totals().items()))
         lines += ["", self.insight] if self.insight else []
-        head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why", "text")
+        if doubtful := self.doubtful:
+            lines += ["", "## Doubtful documents", "", "The least confident first.", ""]
+            lines += table(("document", "confidence", "doubtful pages", "text"), map(_doubt, doubtful))
+            lines += ["", "## All documents"]
+        head = ("document", "status", "pages", "read now", "failed", "confidence", "page seconds", "USD", "why", "text")
         lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in rows))] if rows else []
         return "\n".join(lines) + "\n"
 
@@ -211,7 +239,17 @@ def shared_out(rows: Sequence[Row], usd: float) -> tuple[Row, ...]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     figures = (row.pages, row.read_now, row.failed)
-    return (row.document, row.status, *map(str, figures), f"{row.page_seconds:.1f}", f"{row.usd:.4f}", row.why)
+    costs = (f"{row.page_seconds:.1f}", f"{row.usd:.4f}")
+    return (row.document, row.status, *map(str, figures), _confidence(row), *costs, row.why)
+
+
+def _confidence(row: Row) -> str:
+    known = "" if row.confidence is None else f"{row.confidence:.2f}"
+    return known or ("unknown" if row.unsure else "")
+
+
+def _doubt(row: Row) -> tuple[str, ...]:
+    return (_cell(row.document), _confidence(row), str(row.doubtful), _text(row))
 
 
 def _text(row: Row) -> str:

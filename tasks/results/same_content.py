@@ -11,11 +11,7 @@ _NAMES = "directories.txt"
 
 
 class SameContent:
-    """The directories below one output that hold results of the same bytes.
-
-    Args:
-        directory: of one of the names, `<name>-<first 12 of the sha256>`.
-    """
+    """The directories below one output that hold results of the same bytes, by one of them: see `results_directory`."""
 
     def __init__(self, directory: StoragePath) -> None:
         self._directory = directory

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
-from datetime import datetime
 from itertools import dropwhile, takewhile
 from typing import Final
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from tasks.core.events import Progress, emit
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Document, Plan
-from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest
+from tasks.results.manifest import DOUBTFUL, PAGES_BEGIN, PAGES_END, Listing, Manifest
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
 from tasks.storage.files import StoragePath, files_at
@@ -21,6 +20,7 @@ from tasks.storage.files import StoragePath, files_at
 _PAGES: Final = "pages"
 _MANIFEST: Final = "manifest.json"
 _DOCUMENT: Final = "document.md"
+_DATA: Final = "data.jsonl"
 
 
 def results_directory(output: StoragePath, document: Document) -> StoragePath:
@@ -32,13 +32,10 @@ def results_directory(output: StoragePath, document: Document) -> StoragePath:
 
 
 class ResultStore:
-    """Pages, manifest and text of one document, in a directory, wherever it is.
+    """Pages, manifest and text of one document, in a directory, wherever it is: see `results_directory`.
 
-    Reading needs no preparation; `prepare` must come before writing.
-
-    Args:
-        directory: see `results_directory`.
-        shared: whether results of the same bytes under other names are taken over.
+    Reading needs no preparation; `prepare` must come before writing. If `shared`, results of the same bytes under other
+    names are taken over.
     """
 
     def __init__(self, directory: StoragePath, *, shared: bool = False) -> None:
@@ -50,6 +47,11 @@ class ResultStore:
     def document_path(self) -> StoragePath:
         """The text of all pages, as Markdown."""
         return self.directory / _DOCUMENT
+
+    @property
+    def data_path(self) -> StoragePath:
+        """The data of all pages, a line each, where their answers followed a JSON Schema."""
+        return self.directory / _DATA
 
     @property
     def manifest_path(self) -> StoragePath:
@@ -64,6 +66,10 @@ class ResultStore:
     def has_document(self) -> bool:
         """Return whether there is a text, of any request."""
         return self._files.exists(_DOCUMENT)
+
+    def has_data(self) -> bool:
+        """Return whether there are data, of any request."""
+        return self._files.exists(_DATA)
 
     def prepare(self) -> None:
         """Create the directory, and check that it can be written to.
@@ -120,9 +126,10 @@ class ResultStore:
                 head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
                 tail = "".join(dropwhile(PAGES_END.__ne__, lines))
             facts = json.loads(head + PAGES_BEGIN + tail)
-            pages = Listing.of(Listing(self.manifest_path), self.manifest_path)
+            doubtful_below = facts.get("doubtful_below", DOUBTFUL) if isinstance(facts, dict) else DOUBTFUL
+            pages = Listing.of(Listing(self.manifest_path), self.manifest_path, doubtful_below)
             return Manifest.model_validate(facts | {"pages": pages})
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
@@ -131,7 +138,7 @@ class ResultStore:
         They have no result, a failed one, that of another request, or one from before the time from which pages count.
         """
         pages = zip(plan.numbers, self.each(plan.numbers), strict=True)
-        return tuple(number for number, page in pages if not _counts(page, plan.identity(number, digest), plan.since))
+        return tuple(number for number, page in pages if not _counts(page, plan, number, digest))
 
     def write_page(self, result: PageResult) -> None:
         """Store a page's result, whole or not at all. A good result of the same identity stays.
@@ -160,16 +167,24 @@ class ResultStore:
         self._files.write(_MANIFEST, lines())
 
     def write_document(self, numbers: Iterable[int], *, strict: bool = False) -> None:
-        """Store document.md: these pages in order, each after its marker, one in memory at a time.
-
-        Args:
-            numbers: of the pages.
-            strict: see `results`.
+        """Store document.md: these pages in order, each after its marker, one in memory at a time; see `results`.
 
         Raises:
             StorageError: as `write_page`.
         """
         self._files.write(_DOCUMENT, self.sections(numbers, strict=strict))
+
+    def write_data(self, numbers: Iterable[int], *, strict: bool = False) -> None:
+        """Store data.jsonl: a line for each of these pages in order, one in memory at a time.
+
+        Args:
+            numbers: of the pages; without any, the data of an earlier request are removed from the file.
+            strict: see `results`.
+
+        Raises:
+            StorageError: as `write_page`.
+        """
+        self._files.write(_DATA, map(PageResult.data_line, self.results(numbers, strict=strict)))
 
     def sections(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[str]:
         """Return the texts of pages in this order, each after its marker."""
@@ -211,5 +226,7 @@ def _stands(page: PageResult | None, identity: str) -> bool:
     return page is not None and page.settled and page.identity == identity
 
 
-def _counts(page: PageResult | None, identity: str, since: datetime | None) -> bool:
-    return page is not None and _stands(page, identity) and page.stored_since(since)
+def _counts(page: PageResult | None, plan: Plan, number: int, digest: str) -> bool:
+    if page is None or not page.settled or not page.stored_since(plan.since):
+        return False
+    return plan.is_met(number, page.identity, digest)

@@ -27,7 +27,6 @@ class Expired:
     """Something that has expired.
 
     Attributes:
-        count: number of things of its kind.
         bytes: the space that is freed; None if it is unknown.
         remove: deletes it, or returns False if it is in use again.
     """

@@ -9,11 +9,11 @@ from tasks.backends.local.watchdog import ServerDirectory
 from tasks.batches.one_at_a_time import FOLDER
 from tasks.core.clock import boot_id
 from tasks.core.errors import CloudError
+from tasks.core.file_locks import is_held, remove_unheld, try_exclusive
 from tasks.core.paths import StoragePath
 from tasks.results.store import ResultStore
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of
 from tasks.settings.retention import RetentionSettings
-from tasks.storage.file_locks import is_held, remove_unheld, try_exclusive
 
 # An older copy that is not locked belongs to a killed run: a copy is locked as soon as it is made.
 _COPY_SECONDS = 60.0

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
+from tasks.reading.layer_reader import MOST_COUNTED
 from tasks.results.usage import Figures, Insight, Saving
 
 _SHORT_IDLE = 120.0
@@ -23,6 +24,14 @@ def insight(figures: Figures) -> Insight:
     ]
     best = max(worth, key=lambda saving: (saving.usd, saving.seconds), default=None)
     return Insight(figures=figures, saving=best, told=" ".join(_sentences(figures, best)))
+
+
+def layers_advice(sound: int, pages: int) -> str:
+    """Return what text layers would have saved; empty if there is none that is sound."""
+    if not sound:
+        return ""
+    about = "About " if pages > MOST_COUNTED else ""
+    return f"{about}{sound} of {pages} pages have a sound text layer: --text-layer auto takes them without a model."
 
 
 def savings(figures: Figures) -> Iterator[Saving]:

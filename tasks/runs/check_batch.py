@@ -5,27 +5,22 @@ from pathlib import Path
 from tasks.batches.batch import Batch, find_documents
 from tasks.batches.shards import FOLDER
 from tasks.core.errors import InputError
-from tasks.runs.choose_backend import choose_backend
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 from tasks.storage.files import files_at
 
 
 def check_batch(batch: Batch, settings: Settings) -> None:
-    """Refuse a batch of which no document could be read.
-
-    Args:
-        batch: with its output block resolved.
-        settings: for what the batch leaves empty.
+    """Refuse a batch, with its output block resolved, of which no document could be read.
 
     Raises:
-        InputError: a source or a setting of the backend is missing, or the results cannot be written.
+        InputError: a source or a setting is missing, options contradict each other, or the results cannot be written.
     """
     if why := missing_inbox(batch, settings):
         raise InputError(why)
     for _ in find_documents(sources_of(batch, settings)):
         pass
-    named = settings.model_copy(update={"model": batch.model or settings.model})
-    choose_backend(batch.backend or settings.backend, named)
+    choose_setup(batch, settings)
     files_at(batch.directory(settings)).prepare(FOLDER)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tasks.backends.base import Backend
-from tasks.backends.registry import BACKENDS, OFFERS
+from tasks.backends.registry import BACKENDS
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 
@@ -25,8 +25,8 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
         InputError: the backend lacks a setting.
     """
     if name is not BackendName.AUTO:
-        return Choice(BACKENDS[name](settings), "it was asked for")
-    for candidate, offer in OFFERS.items():
-        if (why := offer(settings)) is not None:
-            return Choice(BACKENDS[candidate](settings), why)
+        return Choice(BACKENDS[name].open(settings), "it was asked for")
+    for candidate in BACKENDS.values():
+        if (why := candidate.offer(settings)) is not None:
+            return Choice(candidate.open(settings), why)
     raise AssertionError("the embedded backend always fits")

@@ -1,29 +1,37 @@
 """Job and settings become a Plan: every blank is filled in and everything is checked, but nothing is started."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, ModelError
+from tasks.core.events import RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
-from tasks.core.options import Options
+from tasks.core.json_schema import schema_digest
+from tasks.core.options import Headers, Options, Pictures, TextLayer
 from tasks.core.page_ranges import select_pages
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from
 from tasks.inference.api import Api
 from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
-from tasks.models.catalog import find_profile
-from tasks.results.page import PageResult
+from tasks.models.catalog import GENERAL, find_profile, named_profile, profile_by_server
+from tasks.models.profile import Profile
+from tasks.reading.layer_reader import LayerSource
+from tasks.results.page import PageResult, PageSource
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
+from tasks.settings.reading import OVERRIDES, LimitSettings, ReadSettings
 from tasks.settings.settings import Settings
 from tasks.storage.downloads import LocalCopy, local_copy
 
 _CALL_OPTIONS = ("prompt", "longest_side", "num_ctx", "num_predict")
+_OF_AN_ATTEMPT = {"temperatures"}
+"""Of the settings that stand in place of a profile's, what does not decide which stored pages are found again."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,11 @@ class Setup:
     """How documents are read: the same for all documents of a batch.
 
     Attributes:
-        choice: the backend, and why it was chosen.
         options: that decide which stored pages are found again.
-        call: what is sent for each page.
-        slots: pages in flight that are requested.
+        call: what is sent for each page, by the model's name; see `call_on`.
         require_gpu: whether a model that is not wholly in GPU memory is an error.
+        named: the options that a person or the settings name.
+        read: the settings.
     """
 
     choice: Choice
@@ -44,6 +52,30 @@ class Setup:
     call: ModelCall
     slots: int
     require_gpu: bool
+    named: Mapping[str, Any]
+    read: ReadSettings
+
+    def call_on(self, family: str, weights: str) -> ModelCall:
+        """Return what is sent to a server that names the model's family and weights.
+
+        They choose the profile where neither a person nor the model's name does. The images keep their size, because
+        they are rendered before the server is known; and pages that stand are found by other facts.
+
+        Raises:
+            ModelError: such a model cannot be used.
+        """
+        if self.options.profile or self.call.profile.name != GENERAL:
+            return self.call
+        profile = profile_by_server(family, weights, self.read.profiles_directory)
+        if profile.name == GENERAL:
+            return self.call
+        if profile.refused and family:
+            raise ModelError(f"The model {self.model}, whose family is {family}, cannot be used: {profile.refused}")
+        schema = self.call.schema
+        if schema and profile.schema_refused:
+            raise ModelError(f"The model {self.model} cannot answer by a JSON Schema: {profile.schema_refused}")
+        call = plan_call(self.model, _overridden(profile, self.read), self.options, dict(self.named), schema)
+        return replace(call, longest_side=self.call.longest_side)
 
 
 def choose_setup(requested: Options, settings: Settings) -> Setup:
@@ -60,13 +92,52 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     named_options = {name: getattr(read, name) for name in _CALL_OPTIONS if name in read.model_fields_set}
     named_options |= {name: value for name in _CALL_OPTIONS if (value := getattr(requested, name))}
     defaults = {name: getattr(read, name) for name in _CALL_OPTIONS}
-    options = ReadOptions(**{**defaults, **named_options}, headers=requested.headers, pictures=requested.pictures)
-    profile = find_profile(model, directory=read.profiles_directory)
+    schema = requested.json_schema or ""
+    chosen = requested.profile or read.profile
+    overrides = read.model_dump(mode="json", include=set(_overrides(read)) - _OF_AN_ATTEMPT, exclude_none=True)
+    options = ReadOptions(
+        **{**defaults, **named_options},
+        headers=requested.headers,
+        pictures=requested.pictures,
+        profile=chosen,
+        overrides=overrides,
+        schema_sha256=schema_digest(schema) if schema else "",
+    )
+    directory = read.profiles_directory
+    profile = named_profile(chosen, directory) if chosen else find_profile(model, directory)
     if profile.refused and settings.url_api is not Api.OPENAI:
         raise InputError(f"The model {model} cannot be used: {profile.refused}")
-    call = plan_call(model, profile, options, named_options)
+    _check_text_layer(requested, named_options)
+    if schema and profile.schema_warning:
+        emit(RunWarning(profile.schema_warning))
+    call = plan_call(model, _overridden(profile, read), options, named_options, schema)
     slots = requested.slots or settings.slots or choice.backend.default_slots
-    return Setup(choice, model, options, call, slots, requested.require_gpu)
+    return Setup(choice, model, options, call, slots, requested.require_gpu, named_options, read)
+
+
+def _overrides(read: ReadSettings) -> dict[str, Any]:
+    return {name: value for name in OVERRIDES if (value := getattr(read, name)) is not None}
+
+
+def _overridden(profile: Profile, read: ReadSettings) -> Profile:
+    return profile.replaced(_overrides(read))
+
+
+def _check_text_layer(requested: Options, named_options: dict[str, Any]) -> None:
+    """Refuse what a page's own text cannot follow: another prompt would be answered for some pages only."""
+    if requested.text_layer is TextLayer.NEVER:
+        return
+    asked = {
+        "--prompt (HEARTH_READ__PROMPT)": "prompt" in named_options,
+        "--schema (json_schema)": requested.json_schema is not None,
+        "--headers drop": requested.headers is not Headers.KEEP,
+        "--pictures placeholder": requested.pictures is not Pictures.OMIT,
+    }
+    for option in (option for option, is_asked in asked.items() if is_asked):
+        raise InputError(
+            f"--text-layer {requested.text_layer} takes the text of pages as it is, and cannot follow {option}. Leave "
+            "one of the two out."
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +148,7 @@ class Prepared:
         store: where the results go; not yet made.
         digest: the model's digest, where it is known before a server is acquired.
         file: the document on this machine; close it when it has been read.
-        password: the document's, if it has one.
-        flags: what a person should know of the document as a whole.
+        taken: the pages that this run has taken from their text layer.
     """
 
     plan: Plan
@@ -86,8 +156,10 @@ class Prepared:
     store: ResultStore
     digest: str | None
     file: LocalCopy
+    limits: LimitSettings = field(default_factory=LimitSettings)
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
+    taken: set[int] = field(default_factory=set)
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -103,25 +175,33 @@ class Prepared:
     def _is_usable(self, page: PageResult) -> bool:
         if not page.stored_since(self.plan.since):
             return False
-        if self.digest is None:
+        if self.digest is None and page.source is not PageSource.TEXT_LAYER:
             return canonical_name(page.model) == canonical_name(self.plan.model)
-        return page.identity == self.plan.identity(page.page, self.digest)
+        return self.plan.is_met(page.page, page.identity, self.digest or "")
+
+    @property
+    def layers(self) -> LayerSource:
+        """The document's text layers."""
+        return LayerSource(self.file.path, self.limits, self.password)
 
     def nothing_left(self) -> bool:
         """Return whether every page stands, so that no server is needed. It stays true only while locked."""
-        return self.digest is not None and not self.store.missing(self.plan, self.digest)
+        return not self.store.missing(self.plan, self.digest or "")
 
 
 async def prepare(
-    job: Job, settings: Settings, password: str | None = None, *, began: datetime | None = None
+    job: Job,
+    settings: Settings,
+    password: str | None = None,
+    *,
+    began: datetime | None = None,
+    setup: Setup | None = None,
 ) -> Prepared:
-    """Decide what a run will do.
+    """Decide what a run will do. Blocks that the job names are resolved by the caller.
 
-    Args:
-        job: what to read, and how; blocks that it names are resolved by the caller.
-        settings: for what the job leaves empty.
-        password: the document's, where it does not come from a variable.
-        began: when the run began, which may have been interrupted since; now if None.
+    A password of the document wins over that of a variable. `began` is when the run began, which may have been
+    interrupted since; now if None. `setup` is the batch's, whose documents are all read in the same way; chosen by the
+    job if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.
@@ -131,22 +211,21 @@ async def prepare(
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=path)
-        plan, setup = _plan(job, settings, inspected.document, began or datetime.now(UTC))
+        setup = setup or choose_setup(job, settings)
+        plan = _plan(job, settings, setup, inspected.document, began or datetime.now(UTC))
         store = ResultStore(plan.output, shared=True)
         digest = await setup.choice.backend.digest(plan.model)
         digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
-        return Prepared(plan, setup, store, digest, file, password, inspected.flags)
+        return Prepared(plan, setup, store, digest, file, settings.limits, password, inspected.flags)
     except BaseException:
         file.close()  # the error's traceback would keep it open
         raise
 
 
-def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> tuple[Plan, Setup]:
-    numbers = select_pages(job.pages, document.pages)
-    setup = choose_setup(job, settings)
-    plan = Plan(
+def _plan(job: Job, settings: Settings, setup: Setup, document: Document, began: datetime) -> Plan:
+    return Plan(
         document=document,
-        numbers=numbers,
+        numbers=select_pages(job.pages, document.pages),
         backend=setup.choice.backend.name,
         model=setup.model,
         options=setup.options,
@@ -158,13 +237,15 @@ def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> 
         require_gpu=job.require_gpu,
         strict=job.strict,
         fallback=job.fallback,
+        text_layer=job.text_layer,
         max_usd=job.max_usd,
         minutes=job.minutes,
     )
-    return plan, setup
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """Return the model's digest when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None
+    if last is None or canonical_name(last.model) != canonical_name(plan.model):
+        return None
+    return last.digest or None  # empty if all its pages were taken from their text layer

@@ -9,10 +9,11 @@ from itertools import zip_longest
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
+from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
-from tasks.results.manifest import Listing, Manifest, RequestRecord, RunStatus
+from tasks.results.manifest import LayerTally, Listing, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
-from tasks.results.usage import CostShares, EndpointRecord, Figures, MachineRecord
+from tasks.results.usage import CostShares, EndpointRecord, Figures, Insight, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_stats import RunStats
@@ -26,7 +27,9 @@ class RunRecorder:
     Attributes:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
+        advice: a sentence to add to the insight.
         flags: flags of the document that were raised while it was read.
+        call: what was sent for each page, once the server is known.
     """
 
     prepared: Prepared
@@ -34,7 +37,9 @@ class RunRecorder:
     idle_seconds: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
+    advice: str = ""
     flags: list[Flag] = field(default_factory=list)
+    call: ModelCall | None = None
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
@@ -45,13 +50,14 @@ class RunRecorder:
 
     def __post_init__(self) -> None:
         """Begin to measure."""
+        self.done |= self.prepared.taken
         self._stats = RunStats(self.idle_seconds, self.prepared.setup.call.longest_side)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Take note that a server is warm."""
         self._stats.warmed(allocation, warmth)
         if self._digest not in {None, warmth.digest}:
-            self.done.clear()  # another version of the model reads them all again
+            self.done &= self.prepared.taken  # another version of the model reads all others again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=allocation.backend,
@@ -106,16 +112,15 @@ class RunRecorder:
             StorageError: they cannot be written.
         """
         plan, store = self.prepared.plan, self.prepared.store
-        digest = self._digest or self.prepared.digest
-        if digest is None:
-            return None
-        pages = Listing.of(self._entries(digest), store.manifest_path)
+        digest = self._digest or self.prepared.digest or ""  # empty if no model was needed, or none could be had
+        doubtful_below = self.prepared.setup.read.doubtful_below
+        pages = Listing.of(self._entries(digest), store.manifest_path, doubtful_below)
         status = _status(pages, len(plan.numbers))
         if not self.done:
             if status is RunStatus.STOPPED:
                 return None
             last = store.manifest()
-            if last is not None and store.has_document() and self._listed(last.pages, digest):
+            if last is not None and self._is_written() and self._listed(last.pages, digest):
                 nothing = dict.fromkeys(("read_seconds", "page_seconds", "warm_seconds", "cost_usd"), 0.0)
                 update = {
                     "read_now": 0,
@@ -152,20 +157,45 @@ class RunRecorder:
             machines=tuple(self._machines),
             cost_usd=round(usd, 6),
             shares=self._shares(usd, figures) if self._machines else None,
-            insight=insight(figures) if self.done else None,
+            insight=self._insight(figures),
+            text_layer=LayerTally.of(pages),
             flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
+            doubtful_below=doubtful_below,
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers, strict=plan.strict)
+            if self.prepared.setup.call.schema:
+                store.write_data(plan.numbers, strict=plan.strict)
+            elif store.has_data():
+                store.write_data(())
         store.write_manifest(manifest, self._entries(digest))
         return manifest
 
+    def _is_written(self) -> bool:
+        """Return whether the files that are made of the pages exist."""
+        store = self.prepared.store
+        return store.has_document() and (not self.prepared.setup.call.schema or store.has_data())
+
+    def _insight(self, figures: Figures) -> Insight | None:
+        """Return where time and money went; a run that asked no model for any page says so."""
+        taken = self.prepared.taken
+        if self.done and self.done == taken:
+            count = f"{len(self.done)} pages come" if len(self.done) > 1 else "1 page comes"
+            told = f"{count} from the document's own text: no model was asked, and nothing was started."
+            return Insight(figures=figures, saving=None, told=told)
+        if not self.done:
+            return None
+        found = insight(figures)
+        more = f"{len(taken)} pages come from the document's own text." if taken else self.advice
+        return found.model_copy(update={"told": f"{found.told} {more}".strip()})
+
     def _request(self) -> RequestRecord:
-        call = self.prepared.setup.call
+        call = self.call or self.prepared.setup.call
         names = ("prompt", "longest_side", "num_ctx", "num_predict")
-        return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
+        facts = {name: getattr(call, name) for name in names}
+        return RequestRecord(profile=call.profile.name, json_schema=call.schema, **facts)
 
     def _shares(self, usd: float, figures: Figures) -> CostShares:
         boot = sum((m.usd or 0.0) * m.boot_seconds / m.seconds for m in self._machines if m.seconds)
@@ -179,7 +209,7 @@ class RunRecorder:
         """Yield the pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
         for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
-            if result.identity == plan.identity(result.page, digest) and result.stored_since(plan.since):
+            if plan.is_met(result.page, result.identity, digest) and result.stored_since(plan.since):
                 yield PageEntry.of(result)
 
     def _listed(self, pages: Listing, digest: str) -> bool:

@@ -7,9 +7,10 @@ from array import array
 from dataclasses import dataclass, field
 
 from tasks.backends.base import Allocation, MachineFacts
+from tasks.backends.registry import BACKENDS
 from tasks.core.events import Event, PagesStarted
-from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
+from tasks.results.page import PageSource
 from tasks.results.usage import Figures, Spread
 from tasks.serving.warmup import Warmth
 
@@ -48,8 +49,8 @@ class RunStats:
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Take note that a server is warm. The run waited for the start of the first one."""
-        # The embedded server has a slot for each core, and a model that serves one at a time cannot use more.
-        self._more_slots = allocation.backend is not BackendName.EMBEDDED and warmth.measured.slots >= allocation.slots
+        # A model that serves one request at a time cannot use more slots.
+        self._more_slots = not BACKENDS[allocation.backend].slot_per_core and warmth.measured.slots >= allocation.slots
         if self._warm_at is not None:
             return
         self._warm_at = time.monotonic()
@@ -70,7 +71,7 @@ class RunStats:
                 self._slots = max(self._slots, slots)
                 if self._from is None:
                     self._from = time.monotonic()
-            case PageDone(result=result):
+            case PageDone(result=result) if result.source is not PageSource.TEXT_LAYER:
                 self._to = time.monotonic()
                 self._read += 1
                 self._page_seconds += result.seconds

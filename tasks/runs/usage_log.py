@@ -15,22 +15,15 @@ from itertools import pairwise
 from pydantic import Field, RootModel
 
 from tasks.backends.base import Allocation
+from tasks.backends.registry import BACKENDS
 from tasks.core.errors import HearthError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.attribution import Kind, Piece, Rates, Span, Use, cut_times
-from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.storage.files import StoragePath, entries, files_at
 
 MACHINES = "machines.jsonl"
-_LEDGERED = {BackendName.EC2}
-"""Backends whose machines a pool's ledger records, to the millisecond."""
 _NAMED = 3
-_NOT_IN_IT = {
-    BackendName.ECS: "Not in it: ECS's load balancer (USD {balancer:.2f} a month in us-east-1, used or not), disks, "
-    "and machines after a run.",
-    BackendName.SAGEMAKER: "Not in it: SageMaker's copies that are kept, and instances until AWS scales them in.",
-}
 
 
 class Taken(Frozen):
@@ -59,7 +52,6 @@ class Held(Taken):
     Attributes:
         boot: seconds from the start until it answered, if it was started for the run.
         usd: cost of all its machines meanwhile; None if their price is unknown.
-        work: page seconds of each document.
     """
 
     ended: float
@@ -83,12 +75,7 @@ class _Entry(RootModel[Held | Taken]):
 
 @dataclass(frozen=True)
 class Usage:
-    """The use of machines as runs recorded it.
-
-    Attributes:
-        pieces: of what was released, for a bill.
-        notes: sources of the figures, and what they lack.
-    """
+    """The use of machines as runs recorded it."""
 
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...]
@@ -122,7 +109,7 @@ def note_held(output: StoragePath, allocation: Allocation, holder: str, now: flo
 
 def _taken(allocation: Allocation, holder: str) -> Taken | None:
     machine = allocation.machine
-    if machine is None or allocation.backend in _LEDGERED:
+    if machine is None or BACKENDS[allocation.backend].pieces is not None:
         return None
     return Taken(
         backend=allocation.backend,
@@ -194,5 +181,5 @@ def _notes(output: StoragePath, released: Sequence[Held], usd: float) -> Iterato
         f"machines ({output}/{MACHINES})."
     )
     for backend in backends:
-        if backend in _NOT_IN_IT:
-            yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)
+        if (known := BACKENDS.get(backend)) is not None and known.not_billed is not None:
+            yield known.not_billed()

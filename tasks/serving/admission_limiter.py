@@ -48,9 +48,7 @@ class AdmissionLimiter:
     async def admission(self, pages: int, all_admitted: Callable[[], None] = lambda: None) -> AsyncIterator[Admission]:
         """Wait until no other document admits pages, then admit those of one document. On one event loop alone.
 
-        Args:
-            pages: that will be admitted at the most.
-            all_admitted: called once, when the document admits no more pages.
+        At most so many pages are admitted. `all_admitted` is called once, when the document admits no more.
         """
         await self._documents.acquire()
         admission = Admission(self, pages, self._documents.release, all_admitted)

@@ -41,6 +41,18 @@ class Capabilities:
                 "vision. Choose one that can with --model, such as qwen2.5vl:7b."
             )
 
+    def require_schemas(self) -> None:
+        """Check that the model can answer by a JSON Schema.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        if self.details.family == _OCR_FAMILY:
+            raise ModelError(
+                f"The model {self.name!r} is OCR (Tesseract) and reads text alone: it cannot answer by a JSON Schema. "
+                "Choose a vision model with --model, or omit the schema."
+            )
+
     def notes(self, loaded: LoadedModel | None, num_ctx: int) -> list[str]:
         """Return warnings about how the model was loaded, a sentence each."""
         if self.details.family == _OCR_FAMILY:

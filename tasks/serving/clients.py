@@ -1,17 +1,18 @@
 """The client that a server needs: of the API that is named, or of the one that it answers."""
 
-from collections.abc import AsyncIterator, Mapping
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
 from tasks.core.errors import HearthError, ServerError, ServerFaultError, TransientError, UnreadableError
 from tasks.inference.api import Api
 from tasks.inference.client import InferenceClient
-from tasks.inference.limits import AnswerLimits
 from tasks.inference.names import find_model
-from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
+from tasks.inference.schema import PullProgress
 from tasks.ollama.client import OllamaClient
 from tasks.openai.client import OpenAIClient
 
@@ -29,16 +30,9 @@ def new_client(
     trust: Path | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> InferenceClient:
-    """Return a client of a server. Use as an async context manager.
+    """Return a client of a server by its API; `AUTO` finds it out at the first call. Use as an async context manager.
 
-    Args:
-        api: that it speaks; `AUTO` finds out at the first call.
-        url: of the server.
-        timeout: longest wait for an answer, seconds.
-        headers: sent with each request.
-        certificate: see `OllamaClient`.
-        trust: see `OllamaClient`.
-        transport: see `OllamaClient`.
+    The client waits `timeout` seconds for an answer; the rest is as for `JsonConnection`.
     """
     made: list[InferenceClient] = [
         client(url, timeout=timeout, headers=headers, certificate=certificate, trust=trust, transport=transport)
@@ -49,12 +43,7 @@ def new_client(
 
 
 async def fetch_digest(client: InferenceClient, model: str) -> str | None:
-    """Return the digest of a model on a server; None if the server does not answer or does not have it.
-
-    Args:
-        client: of the server; it is closed.
-        model: the model's name.
-    """
+    """Return the digest of a model on a server, and close the client; None if the server does not answer or have it."""
     async with client:
         try:
             listed = find_model(model, await client.models())
@@ -63,14 +52,17 @@ async def fetch_digest(client: InferenceClient, model: str) -> str | None:
     return listed.digest if listed else None
 
 
-class DetectingClient:
-    """A client of Ollama's API, or of OpenAI's, whichever the server answers.
+def _delegated(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return a method that calls that of the client whose API the server answers."""
 
-    Args:
-        url: of the server.
-        ollama: client of the one.
-        openai: client of the other.
-    """
+    async def method(self: DetectingClient, *arguments: object, **named: object) -> object:
+        return await getattr(await self._client(), name)(*arguments, **named)
+
+    return method
+
+
+class DetectingClient:
+    """A client of Ollama's API, or of OpenAI's, whichever the server answers."""
 
     def __init__(self, url: str, ollama: InferenceClient, openai: InferenceClient) -> None:
         self.url = url
@@ -121,43 +113,15 @@ class DetectingClient:
         """See `InferenceClient`; of the one that answered."""
         return self._found is not self._openai
 
-    async def version(self) -> str:
-        """See `InferenceClient`."""
-        return await (await self._client()).version()
-
-    async def models(self) -> tuple[Model, ...]:
-        """See `InferenceClient`."""
-        return await (await self._client()).models()
-
-    async def loaded(self) -> tuple[LoadedModel, ...]:
-        """See `InferenceClient`."""
-        return await (await self._client()).loaded()
-
-    async def details(self, model: str) -> ModelDetails:
-        """See `InferenceClient`."""
-        return await (await self._client()).details(model)
-
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
         """See `InferenceClient`."""
         async for step in (await self._client()).pull(model):
             yield step
 
-    async def load(self, request: GenerateRequest) -> None:
-        """See `InferenceClient`."""
-        await (await self._client()).load(request)
-
-    async def slots(self) -> int:
-        """See `InferenceClient`."""
-        return await (await self._client()).slots()
-
-    async def generate(
-        self,
-        request: GenerateRequest,
-        prompt: str,
-        images: tuple[bytes, ...] = (),
-        temperature: float = 0.0,
-        *,
-        limits: AnswerLimits | None = None,
-    ) -> Answer:
-        """See `InferenceClient`."""
-        return await (await self._client()).generate(request, prompt, images, temperature, limits=limits)
+    version = _delegated("version")
+    models = _delegated("models")
+    loaded = _delegated("loaded")
+    details = _delegated("details")
+    load = _delegated("load")
+    slots = _delegated("slots")
+    generate = _delegated("generate")

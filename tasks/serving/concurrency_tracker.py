@@ -14,11 +14,8 @@ _WAITING = 0.5
 class ConcurrencyTracker:
     """Judges several pages at a time, of a run that is alone on its server: pages of other runs are not seen.
 
-    If the measured number may be too small, one more is sent at a time, until pages wait in the server.
-
-    Args:
-        measured: what the warm-up found.
-        requested: most slots that the run would use.
+    If the number that the warm-up measured may be too small, one more is sent at a time, until pages wait in the
+    server; at most as many as are requested.
     """
 
     def __init__(self, measured: Measured, requested: int) -> None:
@@ -29,14 +26,10 @@ class ConcurrencyTracker:
         self._overhead: float | None = None
 
     def note(self, answer: Answer, ended: float, slots: int, *, alone: bool, full: bool) -> int | None:
-        """Take a page into account.
+        """Take a page into account, whose response arrived at `ended`, seconds since the epoch.
 
-        Args:
-            answer: the server's response.
-            ended: when it arrived, seconds since the epoch.
-            slots: requests that the server is thought to work on at once.
-            alone: whether no other run uses the server.
-            full: whether as many are in flight on it.
+        The server is thought to work on `slots` requests at once, `full` if so many are in flight on it; a run is
+        `alone` if no other uses the server.
 
         Returns:
             How many requests to send at once from now on; None for as many as before.

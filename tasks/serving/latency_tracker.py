@@ -43,12 +43,7 @@ class Served:
 
 
 class LatencyTracker:
-    """The page times of one server in one run.
-
-    Args:
-        settings: the bounds of timeouts.
-        num_predict: most tokens of a response.
-    """
+    """The page times of one server in one run, whose responses have `num_predict` tokens at most."""
 
     def __init__(self, settings: ReadSettings, num_predict: int) -> None:
         self._most_seconds = settings.first_seconds
@@ -62,11 +57,7 @@ class LatencyTracker:
         self._usual_tokens = 1.0
 
     def note(self, served: Served, window: int) -> bool:
-        """Take a page into account.
-
-        Args:
-            served: the page.
-            window: pages that are judged together.
+        """Take a page into account; so many pages as the window has are judged together.
 
         Returns:
             Whether the server has become slow: it takes a lot longer than usual for similar pages, or they wait in it

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import mean, median
 
+from tasks.core.errors import TransientError
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.schema import Answer, GenerateRequest
@@ -139,9 +140,16 @@ class _Prober:
         return spans, time.perf_counter() - started
 
     async def _probe(self) -> tuple[float, Answer]:
-        started = time.perf_counter()
-        answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
-        return time.perf_counter() - started, answer
+        while True:
+            started = time.perf_counter()
+            try:
+                answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
+            except TransientError as error:
+                if not error.retry_after:
+                    raise
+                await asyncio.sleep(error.retry_after)  # of a gateway that limits the rate of requests
+            else:
+                return time.perf_counter() - started, answer
 
 
 def _plain(spans: Sequence[Served | None], slots: int) -> bool:
@@ -158,15 +166,8 @@ def at_once_while_some_wait(
     """Return how many requests were worked on while others waited in the server: as many as it can work on.
 
     It is the usual number, not the largest, which a late clock may raise by one for a moment. With the clock of a busy
-    client the mean is more exact: the durations add up to it, whenever they seem to end.
-
-    Args:
-        spans: the requests' times.
-        least: seconds for which some must have waited; half of a request's length if None.
-        between: the time to look at.
-
-    Returns:
-        The number; None if hardly any waited.
+    client the mean is more exact: the durations add up to it, whenever they seem to end. Only the time `between` is
+    looked at. The result is None if some waited for less than `least` seconds, by default half of a request's length.
     """
     seconds = _seconds_while_some_wait(spans, *between)
     if least is None:
@@ -215,10 +216,9 @@ def most_at_once(spans: Sequence[Served]) -> int:
 def served_in(answer: Answer, ended: float, overhead: float = 0.0) -> Served | None:
     """Return when a request was worked on; None if the server sends no durations.
 
-    Args:
-        answer: the response; its own time of creation counts, if it has one: it may wait for a busy client to read it.
-        ended: when the client had it.
-        overhead: seconds that the server spends on a request beside working on it, even if none is before it.
+    The client had the response at `ended`; the response's own time of creation counts, if it has one, because it may
+    wait for a busy client to read it. The server spends `overhead` seconds on a request beside working on it, even if
+    none is before it.
     """
     timing = answer.timing
     worked = timing.prompt_eval + timing.eval

@@ -52,11 +52,7 @@ def load_failure(name: str, family: str, why: str) -> str:
 def shortfall(requested: int, measured: Measured, family: str, started_for: int | None) -> str | None:
     """Return why fewer slots can be used than were requested, and what to do; None if there are as many.
 
-    Args:
-        requested: slots.
-        measured: what was measured.
-        family: the model's family.
-        started_for: requests at once that Hearth started the server for; None if someone else did, or it is not known.
+    Hearth started the server for so many requests at once; None if someone else did, or it is not known.
     """
     if measured.slots >= requested:
         return None

@@ -21,11 +21,8 @@ class Server:
     """One warm server.
 
     Attributes:
-        digest: the model's digest.
-        share: the slots that this run may use.
         pace: its page times.
         concurrency: how many pages it works on at once; None if that is not tracked.
-        interruption: whether its machine is going.
         thinks: whether the model can think, which requests then forbid.
         failure: why it cannot be used any more.
         unanswered: consecutive pages without a response.
@@ -49,7 +46,7 @@ class Server:
         return (self.share.in_flight + 1) / max(1, min(self.share.capacity, self.share.limit))
 
     async def generate(
-        self, request: GenerateRequest, prompt: str, image: bytes, temperature: float, stretch: float
+        self, request: GenerateRequest, prompt: str, images: tuple[bytes, ...], temperature: float, stretch: float
     ) -> Answer:
         """Have the model read a page, in a slot that was taken, and wait `stretch` times the usual time.
 
@@ -61,7 +58,7 @@ class Server:
         """
         began, started = self.share.now(), time.perf_counter()
         request = replace(request, thinks=self.thinks)
-        call = self.client.generate(request, prompt, (image,), temperature, limits=self.pace.limits(stretch))
+        call = self.client.generate(request, prompt, images, temperature, limits=self.pace.limits(stretch))
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
         if answer.done:  # a response that was cut off has no durations, and is judged with the page
@@ -173,12 +170,9 @@ class Servers:
     async def slot(
         self, *, other_than: Collection[Server] = (), at_all: bool = True, first: bool = False
     ) -> AsyncIterator[Server]:
-        """Wait for a slot and hold it.
+        """Wait for a slot and hold it; `first` goes before pages that wait already.
 
-        Args:
-            other_than: servers that are not accepted.
-            at_all: whether they are not accepted even if there are no others.
-            first: whether to go before pages that wait already.
+        Servers of `other_than` are not accepted; without `at_all` they are if there are no others.
 
         Raises:
             UnavailableError: no server is left.

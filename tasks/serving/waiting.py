@@ -43,13 +43,10 @@ class Deadline:
 
 
 class Wait:
-    """Waits for one step.
+    """Waits for one step. Retries end at the deadline; the last try is cancelled at `longest`, by default the deadline.
 
-    Args:
-        deadline: when retries end.
-        longest: when the last try is cancelled; the deadline if None.
-        final: makes the error of a wait that ends because the server returned the same error twice; if None, that error
-            may pass, too.
+    `final` makes the error of a wait that ends because the server returned the same error twice; if None, that error
+    may pass, too.
     """
 
     def __init__(

@@ -1,14 +1,15 @@
 """Get a model warm: its server reachable, the model present, loaded with the pages' options, and measured."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tasks.core.errors import ModelError, NotOfferedError
+from tasks.core.errors import ModelError, NotOfferedError, PageError, SchemaRefusedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.names import find_model
-from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import measure_each
 from tasks.serving.remedies import load_failure, pull_failure, shortfall
@@ -28,11 +29,11 @@ class Warmth:
 
     Attributes:
         digest: the model's digest, 64 hex digits.
-        family: the model's family, such as qwen25vl.
         measured: how many requests the server really works on at once.
         note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
         thinks: whether the model can think, which requests then forbid.
         gpu_bytes: GPU memory of the model with all the server's slots; 0 if it uses none.
+        weights: name of the model's weights, where the server tells it.
     """
 
     digest: str
@@ -41,9 +42,14 @@ class Warmth:
     note: str | None = None
     thinks: bool = False
     gpu_bytes: int = 0
+    weights: str = ""
 
 
-async def warm(
+Adapt = Callable[[ModelDetails], GenerateRequest]
+"""Returns the options of the pages for a model, by what its server says of it."""
+
+
+async def warm(  # noqa: PLR0913 - the server, the request and the limits are facts of different origins
     client: InferenceClient,
     request: GenerateRequest,
     slots: int,
@@ -53,22 +59,18 @@ async def warm(
     require_gpu: bool,
     parts: Replicas | None = None,
     started_for: int | None = None,
+    adapt: Adapt | None = None,
 ) -> Warmth:
-    """Wait until the pages can start.
+    """Wait until the pages can start: the model is loaded with exactly the options of their requests.
 
-    Args:
-        client: the server's API; its timeout must exceed the load of the model.
-        request: the options of the pages; the model is loaded with exactly these.
-        slots: requests at once that are requested of each replica.
-        limits: the deadlines.
-        ledger: ledger of the server's slots, with what other runs have measured.
-        require_gpu: whether a model that is not wholly in GPU memory is an error.
-        parts: replicas of the server, which are measured together.
-        started_for: requests at once that Hearth started the server for, if it did.
+    The client's timeout must exceed the load of the model. So many slots are requested of each replica (`parts`), which
+    are measured together; the ledger has what other runs have measured. Hearth started the server for `started_for`
+    requests at once, if it did. `adapt` returns other options of the pages, by what the server says of the model;
+    `request` stands if None.
 
     Raises:
         ServerError: the server did not answer, or kept failing, until the deadline.
-        ModelError: the model cannot be pulled or loaded, or does not fit.
+        ModelError: the model cannot be pulled or loaded, or does not fit; with `require_gpu`, not wholly in GPU memory.
     """
     deadline = Deadline.after(limits.deadline_seconds, "deadline_seconds")
     emit(Progress(f"waiting for {client.url}"))
@@ -87,12 +89,18 @@ async def warm(
     details = await Wait(deadline, final=ModelError).until(lambda: client.details(request.model))
     capabilities = Capabilities.of(request.model, model, details)
     capabilities.require_vision()
-    request = replace(request, thinks=capabilities.thinks)
+    request = request if adapt is None else adapt(details)
+    thinks = capabilities.thinks if request.think is None else not request.think
+    request = replace(request, thinks=thinks)
+    if request.schema:
+        capabilities.require_schemas()
     try:
         emit(Progress(f"loading {request.model}"))
         with measure_step(WarmStep.LOAD):
             await Wait(deadline, final=ModelError).until(lambda: client.load(request))
         loaded = find_model(request.model, await Wait(deadline, final=ModelError).until(client.loaded))
+        if request.schema:
+            await Wait(deadline).until(lambda: _accepts_schema(client, request))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
         suited = capabilities.notes(loaded, request.num_ctx)
         for warning in filter(None, (placed, *suited)):
@@ -105,6 +113,8 @@ async def warm(
                     ledger, what, slots, lambda: measure_each(client, request, slots, parts or Replicas())
                 ),
             )
+    except SchemaRefusedError:
+        raise
     except ModelError as error:
         raise ModelError(load_failure(request.model, details.family, str(error))) from None
     note = shortfall(slots, measured, details.family, started_for)
@@ -112,7 +122,21 @@ async def warm(
         emit(RunWarning(note))
     notes = " ".join(filter(None, (note, placed, *suited)))
     gpu_bytes = loaded.size_vram if loaded else 0
-    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
+    return Warmth(model.digest, details.family, measured, notes or None, thinks, gpu_bytes, details.weights)
+
+
+async def _accepts_schema(client: InferenceClient, request: GenerateRequest) -> None:
+    """Have the server accept the request's schema before there are pages.
+
+    Raises:
+        SchemaRefusedError: it refuses the schema, as servers do that do not know one of its keywords.
+    """
+    try:
+        await client.generate(replace(request, num_predict=1), "Answer.")
+    except PageError as error:
+        raise SchemaRefusedError(
+            f"{client.url} does not accept the JSON Schema. {error} Use fewer of JSON Schema's keywords."
+        ) from None
 
 
 async def _present(client: InferenceClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:

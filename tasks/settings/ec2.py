@@ -1,6 +1,7 @@
 """Settings of the EC2 pool: how runs use it, and what is deployed."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,6 +25,12 @@ class SpotPolicy(StrEnum):
     """Spot first, on demand if there is no spot capacity."""
     SPOT = "spot"
     ON_DEMAND = "on_demand"
+
+    @property
+    def markets(self) -> tuple[Literal["spot", "on-demand"], ...]:
+        """The markets in EC2's words, the first one to try first."""
+        spot: tuple[Literal["spot"], ...] = () if self is SpotPolicy.ON_DEMAND else ("spot",)
+        return spot if self is SpotPolicy.SPOT else (*spot, "on-demand")
 
 
 class ModelDisk(StrEnum):

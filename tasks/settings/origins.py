@@ -46,10 +46,8 @@ class Origin:
     """A setting and its origin, without secrets.
 
     Attributes:
-        name: its variable.
         value: None if it is unset.
         unit: empty if it has none.
-        source: its origin.
         where: the variable that was read, and its file; empty for a default.
     """
 

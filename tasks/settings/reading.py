@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.core.calls import CleanUp, Endpoint, Sampling, Stops, Temperatures
 from tasks.core.jobs import Frozen
 
 DEFAULT_PROMPT = (
@@ -18,6 +19,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 """The first 12 or more hexadecimal digits of a model's digest."""
 
 
+OVERRIDES = ("endpoint", "think", "system", "stop", "sampling", "temperatures", "clean_up")
+"""Settings of reading that stand in place of a profile's."""
 _FIRST_TOKEN_SECONDS = 300.0
 
 
@@ -30,10 +33,27 @@ class ReadSettings(Frozen):
     )
     num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens; it costs memory.")
     num_predict: int = Field(4096, ge=1, description="Maximum length of a page's text, tokens.")
+    profile: str | None = Field(None, description="Name of the profile of every model, instead of the model's own.")
+    endpoint: Endpoint | None = Field(None, description="Ollama's call that carries a page: generate, or chat.")
+    think: bool | None = Field(None, description="Whether the model thinks before it answers.")
+    system: str | None = Field(None, description="System message.")
+    stop: Stops | None = Field(None, description='Texts at which an answer ends, as JSON, such as ["</page>"].')
+    sampling: Sampling | None = Field(
+        None, description='How tokens are chosen, as JSON, such as {"top_p": 0.9}, over the profile\'s.'
+    )
+    temperatures: Temperatures | None = Field(
+        None, description="Temperature of the first attempt, the second, and so on, as JSON, such as [0.1, 0.5]."
+    )
+    clean_up: tuple[CleanUp, ...] | None = Field(
+        None, description='Steps from the answer to Markdown, as JSON, such as ["tables", "math"].'
+    )
     profiles_directory: Path | None = Field(
         None, description="Directory of your own profiles of models, *.toml; see `hearth models`."
     )
-    attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page; the first has temperature 0.")
+    doubtful_below: float = Field(
+        0.8, ge=0, le=1, description="Confidence below which a page is listed as doubtful, 0 to 1."
+    )
+    attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page.")
     timeout_seconds: float = Field(
         1800, gt=0, description="Maximum time for one response, from the request to its last token, seconds."
     )

@@ -34,15 +34,7 @@ def simulate(
     physics: Physics | None = None,
     clock: Clock | None = None,
 ) -> Outcome:
-    """Simulate a workload.
-
-    Args:
-        work: the runs.
-        rules: how machines are managed.
-        given: the assumptions; the typical values of ranges are used.
-        book: the price book.
-        physics: behaviour of machines.
-        clock: page times.
+    """Simulate a workload with the typical values of the assumptions' ranges.
 
     Raises:
         KeyError: the book has no price of the machine.
@@ -55,12 +47,7 @@ def simulate(
 def reading_seconds(pages: int, slots: int, machines: int, given: Assumptions, clock: Clock) -> float:
     """Simulate one run on machines that are warm already, and return the seconds from its first page to its last.
 
-    Args:
-        pages: pages of the run.
-        slots: slots of each machine.
-        machines: highest number of machines; fewer are used if the pages do not fill their slots.
-        given: the other assumptions.
-        clock: page times.
+    Fewer than `machines` are used if the pages do not fill their slots.
     """
     work = Work(pages=pages, run_pages=pages, arrivals=Arrivals.ONCE)
     rules = Rules(policy=Policy.TASK, machines=machines, pages_a_slot=0)

@@ -71,7 +71,6 @@ class Host:
 
     Attributes:
         turn: number of its starts, by which events of an earlier start are ignored.
-        warm: whether its model is loaded.
         even: whether nothing has changed since its slots were shared out, and no run waits for a turn.
     """
 

@@ -20,14 +20,9 @@ from tasks.simulation.scenario import Clock, Physics, Policy, Rules
 
 
 class Machines(ABC):
-    """Machines with their pages, and the events of both.
+    """Machines with their pages, and the events of both, each of which stands for at most `max_block` pages.
 
-    Args:
-        clock: determines how long a block takes.
-        max_block: highest number of pages that one event may stand for.
-
-    Attributes:
-        meter: counters of the simulation.
+    `meter` counts what the simulation does.
     """
 
     def __init__(

@@ -43,9 +43,7 @@ class Work(Frozen):
     """The workload.
 
     Attributes:
-        pages: pages of all runs.
         run_pages: pages of each run; the last one has the rest.
-        days: number of days over which runs arrive.
     """
 
     pages: int = Field(ge=1)
@@ -88,7 +86,6 @@ class Rules(Frozen):
         terminate_seconds: how long a stopped machine is kept.
         machines: highest number of machines of a run (pool, task) or of all runs (service, always-on).
         pages_a_slot: pages for each of its slots that bring another machine.
-        spot: whether machines are bought on the spot market.
     """
 
     policy: Policy = Policy.POOL

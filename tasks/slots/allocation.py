@@ -18,14 +18,10 @@ _CLOSE_SECONDS = 10.0
 
 
 class SlotAllocation:
-    """The slots of one server that this run may use. Everything happens on one event loop.
+    """The slots of one server that this run may use, `most` at most. Everything happens on one event loop.
 
-    Args:
-        store: the server's ledger.
-        most: slots that this run uses at most.
-        measured: capacity of the server.
-        changed: called when more slots may have come free, or their number has changed.
-        parts: replicas of the server; its slots follow them.
+    `changed` is called when more slots may have come free, or their number has changed; it follows the server's
+    replicas.
 
     Attributes:
         in_flight: slots in use.

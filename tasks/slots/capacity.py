@@ -31,13 +31,8 @@ async def agreed_capacity(
 ) -> Measured:
     """Return the capacity of a server as its runs know it; measure it first if they know too little.
 
-    Other runs start no page meanwhile, and pages in flight are waited for: a busy server looks like a small one.
-
-    Args:
-        store: the server's ledger.
-        what: the model, and what else may change the number.
-        asked: parallel requests that the run wants to send.
-        measure: takes the measurement.
+    Other runs start no page meanwhile, and pages in flight are waited for: a busy server looks like a small one. `what`
+    is the model, and what else may change the number; the run wants to send `asked` parallel requests.
 
     Raises:
         HearthError: the ledger cannot be used; or what `measure` raised.

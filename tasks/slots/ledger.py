@@ -18,7 +18,6 @@ class SlotClaim(BaseModel):
         wants: slots that it could use now.
         holds: slots that it may use.
         ends_at: when other runs may take its slots; it moves on while the run lives.
-        came_at: when the run came.
         fed: whether it has started a page.
         turned_at: when `holds` changed last.
     """

@@ -20,8 +20,6 @@ class Need:
     """What a run needs of a server. Times are seconds since the epoch.
 
     Attributes:
-        wants: slots that it could use now.
-        in_flight: slots that it uses now.
         lease_seconds: length of its claim.
         trouble_at: start of its last request that met a server in trouble; 0: none did. A request from before the last
             change of the limit says nothing of the new one.
@@ -42,12 +40,6 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
 
     A slot in flight is given back by a later call, when its page has ended. A run whose claim had ended comes back with
     its slots in flight, even if fewer are free: their requests are on the server.
-
-    Args:
-        ledger: as it was read.
-        run: the run's token.
-        need: what it needs.
-        now: seconds since the epoch.
 
     Returns:
         The ledger, and the run's share: it starts no page beyond it, even if it holds more for now.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import hashlib
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +13,9 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
+from tasks.core.file_locks import try_exclusive
 from tasks.core.owners import foreign_holder
-from tasks.core.private import access_message, make_directory, open_private, write_text
+from tasks.core.private import access_message, make_directory, write_text
 from tasks.slots.ledger import Ledger
 
 _LOCK_POLL_SECONDS = 0.002
@@ -50,8 +48,7 @@ class LedgerStore(Protocol):
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Read the ledger, write the changed one unless it is the same, and return it. No other write comes between.
 
-        Args:
-            change: called again with the new ledger if another run wrote first.
+        `change` is called again with the new ledger if another run wrote first.
 
         Raises:
             HearthError: it cannot be reached, or not be written.
@@ -60,12 +57,7 @@ class LedgerStore(Protocol):
 
 
 class FileStore:
-    """A ledger in a file, for the runs of this machine. A run that dies in a change leaves it as it was.
-
-    Args:
-        path: of the file; its directory is made.
-        server: see `LedgerStore`.
-    """
+    """A ledger in a file, for the runs of this machine. A run that dies in a change leaves it as it was."""
 
     poll_seconds = 0.05
     watch_seconds = 0.25
@@ -117,18 +109,15 @@ class FileStore:
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
         make_directory(self.path.parent)
-        descriptor: int | None = None
         try:
             async with asyncio.timeout(_LOCK_SECONDS):
-                while (descriptor := _try_lock(self.lock_path)) is None:  # noqa: ASYNC110 - no event tells when it is free
+                while (lock := try_exclusive(self.lock_path)) is None:  # noqa: ASYNC110 - no event tells when it is free
                     await asyncio.sleep(_LOCK_POLL_SECONDS)
-            yield
         except TimeoutError:
             who = foreign_holder(self.lock_path) or "a process that does not go on"
             raise StorageError(f"{self.lock_path} is held by {who}. End it, and run again.") from None
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        with lock:
+            yield
 
     def _read(self) -> Ledger:
         try:
@@ -149,14 +138,3 @@ def _address(host: str) -> str:
     except OSError:
         return host
     return min((family, str(address[0])) for family, _, _, _, address in found)[1]
-
-
-def _try_lock(path: Path) -> int | None:
-    """Return a descriptor that holds the lock; None if another process holds it, or has just removed its file."""
-    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
-    with contextlib.suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    os.close(descriptor)
-    return None

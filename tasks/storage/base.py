@@ -61,10 +61,7 @@ class Files(Protocol):
     def replace(self, name: str, text: str, keep: Callable[[bytes], bool]) -> None:
         """Write a small file, whole or not at all.
 
-        Args:
-            name: the file's.
-            text: its content.
-            keep: whether to leave content that another run wrote meanwhile, although this run held the lock.
+        `keep` decides whether to leave content that another run wrote meanwhile, although this run held the lock.
         """
         ...
 

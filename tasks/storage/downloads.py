@@ -10,9 +10,9 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
+from tasks.core.file_locks import FileLock, remove_unheld, take_shared
 from tasks.core.paths import S3Path, StoragePath
 from tasks.core.private import check_access, create_file, make_directory
-from tasks.storage.file_locks import FileLock, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
 
@@ -49,8 +49,7 @@ class LocalCopy:
     def changed(self, sha256: str) -> bool:
         """Return whether the document is still there with other content than was copied.
 
-        Args:
-            sha256: the copy's. A file that was only touched, or replaced by the same content, has not changed.
+        A file that was only touched, or replaced by the same content, has not changed.
         """
         if self._original is None:
             return False
@@ -68,12 +67,9 @@ class LocalCopy:
 
 
 def local_copy(document: StoragePath, folder: Path, most_mb: int) -> LocalCopy:
-    """Copy a document, unless this process already has a copy of its current version.
+    """Copy a document of at most `most_mb` megabytes, unless this process has a copy of its current version.
 
-    Args:
-        document: its path.
-        folder: directory of the copies; those of killed runs are removed from it.
-        most_mb: largest document that is copied, megabytes.
+    Copies of killed runs are removed from the folder.
 
     Raises:
         InputError: it is in S3 and cannot be read or is too large, or it is being written to.

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
+from tasks.core.file_locks import take_exclusive, try_exclusive, warn_of_foreign_holder
 from tasks.core.private import check_access, create_file, make_directory, open_private
-from tasks.storage.file_locks import take_exclusive, try_exclusive, warn_of_foreign_holder
 
 LOCK_POLL_SECONDS = 1.0
 _POLLS_UNTIL_NAMED = 2

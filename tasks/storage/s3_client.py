@@ -91,17 +91,13 @@ def _read(path: S3Path) -> Stored:
 
 
 def put(path: S3Path, body: bytes, *, over: str | None, lock: str = "") -> datetime | None:
-    """Write an object if nobody has changed it meanwhile.
+    """Write an object over the version with this ETag, or a new one if None, unless somebody has changed it meanwhile.
 
-    Args:
-        path: the object's.
-        body: its content.
-        over: the ETag of the version to replace; None if there is no such object yet.
-        lock: token of the lock that is held.
+    It is marked with the token of the lock that is held.
 
     Returns:
-        When it was written, by S3's clock. None if another request wrote first, which may be an earlier attempt of
-        this one: a request whose response was lost is sent again.
+        When it was written, by S3's clock. None if another request wrote first, which may be an earlier attempt of this
+        one: a request whose response was lost is sent again.
 
     Raises:
         CloudError: it cannot be written.
@@ -136,13 +132,9 @@ def head(path: S3Path) -> Listed | None:
 
 
 def list_objects(path: S3Path, prefix: str = "", *, after: str = "", most: int = 1000) -> Iterator[Listed]:
-    """Yield the objects below a path, in the byte order of their keys.
+    """Yield the objects below a folder whose names have a prefix, in the byte order of their keys.
 
-    Args:
-        path: a folder.
-        prefix: beginning of their names below it.
-        after: the name after which the list begins.
-        most: objects per request.
+    The list begins after a name, and fetches `most` objects per request.
 
     Raises:
         CloudError: they cannot be listed.
@@ -150,14 +142,10 @@ def list_objects(path: S3Path, prefix: str = "", *, after: str = "", most: int =
     request: dict[str, Any] = {"Bucket": path.bucket, "Prefix": path.folder + prefix, "MaxKeys": most}
     if after:
         request["StartAfter"] = path.folder + after
-    while True:
-        with wrap_errors("ListObjectsV2"):
-            response = _client(path).list_objects_v2(**request)
-        for listed in response.get("Contents", ()):
-            yield Listed(S3Path(path.bucket, listed["Key"]), listed["ETag"], listed["Size"])
-        if not response.get("IsTruncated"):
-            return
-        request["ContinuationToken"] = response["NextContinuationToken"]
+    with wrap_errors("ListObjectsV2"):
+        for response in _client(path).get_paginator("list_objects_v2").paginate(**request):
+            for listed in response.get("Contents", ()):
+                yield Listed(S3Path(path.bucket, listed["Key"]), listed["ETag"], listed["Size"])
 
 
 def list_folders(path: S3Path) -> Iterator[S3Path]:

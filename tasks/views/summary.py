@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.core.durations import format_duration
 from tasks.results.manifest import Manifest, RunStatus
-from tasks.results.page import PageEntry, PageResult
+from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
 
@@ -23,8 +23,6 @@ class Held:
     """A server of a run.
 
     Attributes:
-        url: the URL of its API.
-        what: its machine, or its owner.
         usd_per_hour: its cost while it runs; None if it is free or the price is unknown.
         usd: its cost for this run.
         leases: who uses it, and until when.
@@ -48,12 +46,17 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "first token": "" if result.first_seconds is None else round(result.first_seconds, 2),
         "tokens in": result.tokens_in,
         "tokens out": result.tokens_out,
-        "confidence": "" if result.confidence is None else round(result.confidence, 2),
+        "confidence": confidence_word(result.confidence, read=result.status is PageStatus.READ),
         "attempts": len(result.attempts),
         "reason": result.reason or "",
         "flags": ", ".join(flag.name for flag in result.flags),
     }
     return row | {"text": excerpt(result.text)} if excerpts else row
+
+
+def confidence_word(confidence: float | None, *, read: bool) -> str:
+    """Return a confidence for people. One that is not known is no good sign: it says so, if anything was read."""
+    return f"{confidence:.2f}" if confidence is not None else "unknown" if read else ""
 
 
 def servers(held: Sequence[Held]) -> str:
@@ -74,13 +77,7 @@ def servers(held: Sequence[Held]) -> str:
 
 
 def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
-    """Return the summary of a run.
-
-    Args:
-        manifest: the run's.
-        held: its servers; none in a batch, whose documents share them.
-        text: the path of the document's text.
-    """
+    """Return the summary of a run. A batch's documents share its servers, and have none of their own."""
     figures, endpoint = manifest.totals(), manifest.endpoint
     facts = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
@@ -90,6 +87,7 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         **({"first token": str(manifest.first_token)} if manifest.first_token else {}),
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
         "cost": _cost(manifest),
+        "confidence": _confidence(manifest),
         "model": f"{manifest.model}, {manifest.digest[:12]}",
     }
     if endpoint is not None:
@@ -108,6 +106,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
     if manifest.pages.doubtful:
         rows = [(str(entry.page), f"{entry.confidence:.2f}") for entry in manifest.pages.doubtful]
         lines += ["", "## Doubtful pages", "", "The least confident first.", "", *table(("page", "confidence"), rows)]
+        if (more := manifest.pages.doubted - len(rows)) > 0:
+            lines += ["", f"And {more} more; manifest.json lists all."]
     if manifest.flags:
         lines += ["", "## Flags of the document", "", *(f"- {escaped(str(flag))}" for flag in manifest.flags)]
     if found := manifest.flagged(_MOST_FAILURES):
@@ -121,6 +121,13 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
 def flagged(count: int) -> str:
     """Return the number of flagged pages, to follow other counts; empty if there are none."""
     return f", {count} flagged" if count else ""
+
+
+def _confidence(manifest: Manifest) -> str:
+    pages = manifest.pages
+    known = "" if pages.confidence is None else f"lowest {pages.confidence:.2f}, {pages.doubted} pages doubtful"
+    unknown = f"unknown of {pages.unsure} page{'s' * (pages.unsure != 1)}" if pages.unsure else ""
+    return "; ".join(filter(None, (known, unknown))) or "nothing was read"
 
 
 def _cost(manifest: Manifest) -> str:

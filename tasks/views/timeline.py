@@ -20,7 +20,6 @@ class Bucket:
     Attributes:
         busy: sum of the seconds in which slots worked on pages.
         slots: most slots that the run had.
-        failed: pages that failed.
         times: number of pages that ended in it, by class of the logarithm of their seconds.
     """
 
@@ -53,7 +52,6 @@ class Timeline:
     Attributes:
         seconds: length of a bucket.
         buckets: from the start of the run on.
-        pages: number of pages.
     """
 
     def __init__(self, seconds: float = 1.0) -> None:

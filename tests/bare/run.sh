@@ -3,6 +3,7 @@
 #
 #   make test-bare                       both roots
 #   make test-bare ROOTS=sid TESTS=no    one root, `make read` alone
+#   make test-bare FILES=tests/unit      some of the tests
 #   make test-bare MIRROR=http://...     Debian packages from a mirror of your own
 #
 # Each root is made anew, gets a clone of what is committed here, and is removed at the end. Packages come from where the
@@ -68,7 +69,7 @@ use() {
   local as=(chroot --userspec=hearth:hearth "$root" env --ignore-environment "${variables[@]}" HOME=/home/hearth
     USER=hearth LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin make --directory=/home/hearth/hearth)
   "${as[@]}" read
-  if [[ $tests != no ]]; then "${as[@]}" test; fi
+  if [[ $tests != no ]]; then "${as[@]}" test FILES="${FILES:-}" WORKERS="${WORKERS:-4}"; fi
 }
 
 if [[ ${1:-} == --use ]]; then

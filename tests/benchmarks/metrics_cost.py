@@ -92,8 +92,8 @@ def parts() -> None:
         events = [PageDone(result(PageStatus.READ, None, seconds=1 + number / 100)) for number in range(500)]
         for what, times, call in (
             ("a page", len(events) * 20, lambda: [recorder.hear(event) for event in events]),
-            ("a look, one a second", 200, recorder._look),
-            ("a flush, one a minute", 200, recorder._flush),
+            ("a sample, one a second", 200, recorder.sample),
+            ("a flush, one a minute", 200, recorder.flush),
         ):
             began = time.process_time()
             for _ in range(20 if what == "a page" else times):

@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tasks.core.file_locks import take_shared
 from tasks.embedded.models import DEFAULT_MODEL
-from tasks.storage.file_locks import take_shared
 from tests.benchmarks.page_times import PageTimes
 
 ROOT = Path(__file__).parents[2]

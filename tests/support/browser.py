@@ -1,4 +1,7 @@
-"""Prefect's UI in a real browser, as a person uses it: headless Chromium, driven by Selenium."""
+"""Prefect's UI in a real browser, as a person uses it: headless Chromium, driven by Selenium.
+
+Selenium is imported when a browser is wanted: every worker imports this module to collect the tests.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.tools import CHROMEDRIVER, CHROMIUM
 from tests.support.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
+    from selenium.webdriver.remote.webelement import WebElement
+    from selenium.webdriver.support.wait import WebDriverWait
 
 _SETTLED_SECONDS = 1.5
 _DRAWN_SECONDS = 4.0
@@ -75,7 +78,7 @@ class Browser:
             time.sleep(_SETTLED_SECONDS)
             return field.get_attribute("value") == value
 
-        WebDriverWait(self.driver, PATIENCE).until(written)
+        self._wait().until(written)
 
     def picture(self, path: Path, height: int) -> None:
         """A picture of the page as it is, so many pixels high, in few colours so that it is small."""
@@ -85,9 +88,13 @@ class Browser:
         image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
     def _waited(self, xpath: str) -> WebElement:
-        wait = WebDriverWait(self.driver, PATIENCE)
-        element: WebElement = wait.until(lambda driver: driver.find_element(By.XPATH, xpath))
+        element: WebElement = self._wait().until(lambda driver: driver.find_element("xpath", xpath))
         return element
+
+    def _wait(self) -> WebDriverWait[WebDriver]:
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        return WebDriverWait(self.driver, PATIENCE)
 
 
 @contextmanager
@@ -98,6 +105,9 @@ def browser(
 
     There must be Chromium and its driver.
     """
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM.command
     if os.geteuid() == 0:

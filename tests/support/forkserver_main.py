@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import socket
@@ -18,11 +19,12 @@ import threading
 import time
 from typing import Any
 
+import flows.cli
 from tests.support.fork_command import Frozen, become, run_module
 from tests.support.forkserver import received
 
 WITHOUT_PREFECT = (
-    "flows.cli.main",
+    *(f"flows.cli.{module.name}" for module in pkgutil.iter_modules(flows.cli.__path__)),  # imported lazily by `main`
     "tasks.embedded.__main__",
     "boto3",
     "moto.server",

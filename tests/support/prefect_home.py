@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -54,9 +55,19 @@ def password_in(home: Path) -> tuple[str, str] | None:
 def fork_runs(api: str, pool: str = "hearth", auth: tuple[str, str] | None = None) -> None:
     """Have workers of a pool run flows through the fork server: a start of their own costs six seconds of processor."""
     url = f"{api}/work_pools/{pool}"
-    template = httpx.get(url, timeout=PATIENCE, auth=auth).raise_for_status().json()["base_job_template"]
+    template = _answered("GET", url, auth=auth).json()["base_job_template"]
     template["variables"]["properties"]["command"]["default"] = shlex.join(forked.command("prefect.engine"))
-    httpx.patch(url, json={"base_job_template": template}, timeout=PATIENCE, auth=auth).raise_for_status()
+    _answered("PATCH", url, auth=auth, json={"base_job_template": template})
+
+
+def _answered(method: str, url: str, **options: Any) -> httpx.Response:
+    """Return the response of Prefect's API, which answers 503 while another writes to its SQLite database."""
+
+    def responses() -> list[httpx.Response]:
+        response = httpx.request(method, url, timeout=PATIENCE, **options)
+        return [] if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else [response]
+
+    return until(responses)[0].raise_for_status()
 
 
 def template() -> Path:

@@ -33,10 +33,7 @@ _CHANGED = {"IncorrectInstanceState", "InvalidInstanceID.NotFound"}
 class Acquisition:
     """One run's search for a machine.
 
-    Args:
-        holder: of the lease.
-        slots: parallel requests that the run may send.
-        held: ids of the run's machines, kept up to date by this and by all other acquisitions for the run.
+    `held` has the ids of the run's machines; all acquisitions for the run keep it up to date.
     """
 
     def __init__(self, pool: Pool, holder: str, slots: int, held: set[str]) -> None:

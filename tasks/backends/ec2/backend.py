@@ -2,17 +2,22 @@
 
 import time
 from contextlib import suppress
+from datetime import datetime
 
 from tasks.backends.base import Allocation, Backend, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
+from tasks.backends.ec2.check import check
 from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Market
 from tasks.backends.ec2.pool import Pool, open_pool
-from tasks.backends.ec2.usage import usd_per_hour, why_over_budget
+from tasks.backends.ec2.status import pool_status, stop_machines
+from tasks.backends.ec2.usage import pool_pieces, usd_per_hour, why_over_budget
+from tasks.backends.registration import Registration
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.costs.attribution import Piece
 from tasks.costs.price_book import current_book
 from tasks.costs.rates import fallback_note, spot_usd_per_hour
 from tasks.leasing.slot_store import TableStore
@@ -32,6 +37,7 @@ class Ec2Backend(Backend):
         self.default_model = settings.ec2_stack.model
         self.default_slots = settings.ec2_stack.slots
         self.servers = settings.ec2.machines
+        self.pool_name = settings.ec2.pool
 
     def describe(self) -> str:
         """See `Backend`."""
@@ -114,3 +120,22 @@ class Ec2Backend(Backend):
 
     def _look_at(self, later: float = 0.0) -> float:
         return time.time() + self.settings.idle_minutes * 60 + later
+
+
+def _is_configured(settings: Settings) -> bool:
+    return "ec2" in settings.model_fields_set
+
+
+async def _pieces(settings: Settings, since: datetime, until: datetime) -> list[Piece]:
+    return await pool_pieces(await open_pool(settings), since, until)
+
+
+REGISTRATION = Registration(
+    name=Ec2Backend.name,
+    open=Ec2Backend,
+    check=check,
+    is_configured=_is_configured,
+    status=pool_status,
+    stop=stop_machines,
+    pieces=_pieces,
+)

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from tasks.aws.client import ask
 from tasks.backends.base import Endpoint
@@ -119,13 +120,8 @@ async def _tunnel(pool: Pool, machine: Machine) -> Connection:
     plugin = _plugin()
     port = free_port()
     parameters = {"portNumber": [str(_OLLAMA_PORT)], "localPortNumber": [str(port)]}
-    target = {"Target": machine.id, "DocumentName": "AWS-StartPortForwardingSession", "Parameters": parameters}
-    session = await ask(
-        pool.aws.ssm.start_session,
-        Target=machine.id,
-        DocumentName="AWS-StartPortForwardingSession",
-        Parameters=parameters,
-    )
+    target: Any = {"Target": machine.id, "DocumentName": "AWS-StartPortForwardingSession", "Parameters": parameters}
+    session = await ask(pool.aws.ssm.start_session, **target)
     session_facts = json.dumps({name: session.get(name) for name in ("SessionId", "TokenValue", "StreamUrl")})
     # These are the AWS CLI's arguments; the token goes by the environment, so that `ps` does not show it.
     ssm = pool.aws.ssm.meta

@@ -100,15 +100,9 @@ def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...
 def offers(
     settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str, types: Sequence[str]
 ) -> Iterator[Offer]:
-    """Generate the offers to try, in order.
+    """Generate the offers to try, in order. `types` are those that are allowed on demand: see `affordable`.
 
-    Args:
-        settings: types, market and price.
-        stack: with the launch template.
-        subnets: where the machine may be.
-        image: id of the AMI.
-        nonce: the same for all attempts at one launch, so that AWS makes one machine for two equal requests.
-        types: that are allowed on demand: see `affordable`.
+    The nonce is the same for all attempts at one launch, so that AWS makes one machine for two equal requests.
 
     Raises:
         InputError: no type is allowed at this price.

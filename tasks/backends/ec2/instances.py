@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tasks.aws.client import Aws, ask
+from tasks.aws.client import Aws, ask, ask_all
 from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState, Notice, described
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, SpotInstanceStatusTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, ReservationTypeDef, SpotInstanceStatusTypeDef
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
@@ -25,14 +25,9 @@ async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
 
     EC2 may not list a machine that was launched a moment ago.
     """
-    filters: list[FilterTypeDef] = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
-    pages = aws.ec2.get_paginator("describe_instances")
-
-    def describe_instances() -> list[DescribeInstancesResultTypeDef]:
-        return list(pages.paginate(Filters=filters))
-
-    listed = await ask(describe_instances)
-    return await _with_marks(aws, [machine for page in listed for machine in _machines(page)])
+    filters = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
+    reservations = await ask_all(aws.ec2, "describe_instances", "Reservations", Filters=filters)
+    return await _with_marks(aws, list(_machines(reservations)))
 
 
 async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machine | None:
@@ -44,7 +39,7 @@ async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machin
         if error.code in GONE:
             return None
         raise
-    return next(iter(await _with_marks(aws, list(_machines(page)))), None)
+    return next(iter(await _with_marks(aws, list(_machines(page["Reservations"])))), None)
 
 
 async def start(aws: Aws, machine_id: str) -> None:
@@ -127,7 +122,7 @@ async def _with_marks(aws: Aws, machines: Sequence[Machine]) -> tuple[Machine, .
     return tuple(map(marked, machines))
 
 
-def _machines(page: DescribeInstancesResultTypeDef) -> Iterator[Machine]:
-    for reservation in page["Reservations"]:
+def _machines(reservations: Sequence[ReservationTypeDef]) -> Iterator[Machine]:
+    for reservation in reservations:
         for instance in reservation.get("Instances", ()):
             yield described(instance)

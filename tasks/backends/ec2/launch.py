@@ -25,12 +25,7 @@ _END_SECONDS = 60.0
 
 
 async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Collection[str]) -> tuple[str, Lease] | None:
-    """Launch a machine and lease it.
-
-    Args:
-        pool: the machine's.
-        new_lease: makes the lease on a machine of an id.
-        avoid: ids of machines that did not work.
+    """Launch a machine and lease it; machines to `avoid` did not work.
 
     Returns:
         The machine's id and the lease on it; None if another run is launching one, or has just done so.

@@ -28,8 +28,6 @@ class InstanceLease(ServerLease):
     """A leased machine, until `hand_back`.
 
     Attributes:
-        id: the machine's.
-        lease: on it, kept by `renewer`.
         started: it was launched or started for this run.
         machine: its latest description by EC2; None right after its launch.
         stale_stage: its stage tag from before it was started: tags outlive a stop.

@@ -1,11 +1,10 @@
 """The outputs of a pool's CloudFormation stack, which `hearth infra up ec2` deploys."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from tasks.aws.client import Aws
-from tasks.aws.stacks import StackOutputs, read_stack
+from tasks.aws.stacks import StackOutputs
 from tasks.settings.ec2 import Access
 
 
@@ -17,36 +16,25 @@ class Stack(StackOutputs):
     """A pool's stack.
 
     Attributes:
-        pool: its name.
-        launch_template, launch_template_version: of its machines.
-        table: of the leases.
-        log_group: of the machines' logs.
         ami_parameter: SSM parameter with the image's id.
         subnets: for machines, one a zone at most.
-        access: how runs reach Ollama.
         port: of Ollama, or of the proxy before it.
         slots: OLLAMA_NUM_PARALLEL of the machines.
         config: differs between machines that were set up differently.
     """
 
+    named: ClassVar = "hearth-{pool}"
+    what: ClassVar = "The pool {pool}"
+    remedy: ClassVar = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
+
     pool: str
     launch_template: str = Field(alias="LaunchTemplateId")
-    launch_template_version: str = Field(alias="LaunchTemplateVersion")
+    launch_template_version: str
     table: str = Field(alias="TableName")
     log_group: str = Field(alias="LogGroupName")
-    ami_parameter: str = Field(alias="AmiParameter")
-    subnets: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(alias="Subnets")
-    access: Access = Field(alias="Access")
-    port: int = Field(alias="Port")
-    slots: int = Field(alias="Slots")
-    config: str = Field(alias="Config")
-
-
-async def find_stack(aws: Aws, pool: str) -> Stack:
-    """Read the stack of a pool.
-
-    Raises:
-        CloudError: the pool is not deployed, or not by this version; or AWS refuses.
-    """
-    remedy = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
-    return await read_stack(aws, f"hearth-{pool}", Stack, f"The pool {pool!r}", remedy, pool=pool)
+    ami_parameter: str
+    subnets: Annotated[tuple[str, ...], BeforeValidator(_split)]
+    access: Access
+    port: int
+    slots: int
+    config: str

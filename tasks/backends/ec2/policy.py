@@ -53,12 +53,8 @@ class Decision:
 def retention_policy(machine: Machine, record: Record, active_until: float, now: float, limits: Limits) -> Decision:
     """Decide whether to keep, stop or terminate a machine.
 
-    Args:
-        machine: as EC2 describes it.
-        record: of its leases.
-        active_until: until when its model stays loaded after the last request, seconds since the epoch; 0 if unknown.
-        now: seconds since the epoch.
-        limits: how long to keep machines.
+    Its model stays loaded until `active_until` after the last request; 0 if that is unknown. Times are seconds since
+    the epoch.
     """
     if not machine.there:
         return Decision(Action.FORGET, Why.GONE)
@@ -104,12 +100,8 @@ def placement_policy(
 ) -> tuple[Step, Machine | None]:
     """Choose a run's next step to get a machine: reuse before starting, starting before launching.
 
-    Args:
-        machines: of the pool.
-        records: of these machines.
-        config: of the stack as it is now; machines of another are left alone, and stop when idle.
-        avoid: ids of machines that did not work.
-        now: seconds since the epoch.
+    Machines of another config than the stack's are left alone, and stop when idle; those to `avoid` did not work. `now`
+    is in seconds since the epoch.
     """
     known = {record.machine: record for record in records}
     fit = [m for m in machines if m.there and m.config == config and m.id not in avoid and m.notice is None]

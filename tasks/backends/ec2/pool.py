@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import GONE, list_machines
 from tasks.backends.ec2.machine import Machine
-from tasks.backends.ec2.outputs import Stack, find_stack
+from tasks.backends.ec2.outputs import Stack
 from tasks.backends.ec2.policy import Limits, Step, placement_policy
 from tasks.backends.ec2.sightings import Sightings, sightings_of
 from tasks.core.errors import CloudError
@@ -61,11 +61,9 @@ class Pool:
         return next((machine for machine in listed if machine.id == machine_id), None)
 
     async def survey(self, avoid: Collection[str], *, recent: bool = False) -> Survey:
-        """Look at all machines, and choose the next step of a run that needs one.
+        """Look at all machines, and choose the next step of a run that needs one; machines to `avoid` did not work.
 
-        Args:
-            avoid: ids of machines that did not work.
-            recent: accept what was seen within the poll interval.
+        If `recent`, accept what was seen within the poll interval.
         """
         machines = await (self.recent_machines() if recent else self.machines())
         records = await self.records_of(tuple(machine for machine in machines if machine.there))
@@ -91,7 +89,7 @@ async def open_pool(settings: Settings, aws: Aws | None = None) -> Pool:
         CloudError: it is not deployed, or AWS refuses.
     """
     aws = aws or Aws(settings.ec2.region)
-    stack = await find_stack(aws, settings.ec2.pool)
+    stack = await Stack.find(aws, settings.ec2.pool)
     table = Table(aws, stack.table)
     return Pool(aws, stack, Records(table), LaunchLocks(table), settings)
 

@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from tasks.aws.client import ask
+from tasks.aws.client import ask, ask_all
 from tasks.backends.ec2.connection import active_until
 from tasks.backends.ec2.instances import stop, terminate
 from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState
@@ -19,9 +18,6 @@ from tasks.core.errors import CloudError
 from tasks.core.events import RunWarning, emit
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.leases import CLOSED_SECONDS
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef
 
 # A stop that is delayed for longer than this after closing might meet a new lease.
 MARGIN_SECONDS = CLOSED_SECONDS / 2
@@ -58,15 +54,9 @@ async def end(
     work: Mapping[str, float] | None = None,
     force: bool = False,
 ) -> Decision:
-    """Stop a machine now, unless others lease it.
+    """Stop a machine now, unless others lease it and `force` is False.
 
-    Args:
-        pool: the machine's.
-        machine: as EC2 described it.
-        why: for the record.
-        mine: a lease to give back first.
-        work: page seconds of each document that was read under it.
-        force: stop it even if others lease it.
+    A lease of `mine` is given back first, with the page seconds of each document that was read under it (`work`).
     """
     if mine is not None:
         await pool.records.release(machine.id, mine, work)
@@ -87,22 +77,11 @@ async def sweep_disks(pool: Pool) -> tuple[str, ...]:
     Raises:
         CloudError: AWS does not list them. A disk that cannot be deleted is warned of, and left.
     """
-    pages = pool.aws.ec2.get_paginator("describe_volumes")
-    filters: list[FilterTypeDef] = [
-        {"Name": f"tag:{POOL_TAG}", "Values": [pool.stack.pool]},
-        {"Name": "status", "Values": ["available"]},
-    ]
-
-    def describe_volumes() -> list[DescribeVolumesResultTypeDef]:
-        return list(pages.paginate(Filters=filters))
-
-    listed = await ask(describe_volumes)
-    old = [
-        volume["VolumeId"]
-        for page in listed
-        for volume in page["Volumes"]
-        if pool.records.now() - volume["CreateTime"].timestamp() > DISK_SECONDS
-    ]
+    tags = {"Name": f"tag:{POOL_TAG}", "Values": [pool.stack.pool]}
+    filters = [tags, {"Name": "status", "Values": ["available"]}]
+    listed = await ask_all(pool.aws.ec2, "describe_volumes", "Volumes", Filters=filters)
+    now = pool.records.now()
+    old = [volume["VolumeId"] for volume in listed if now - volume["CreateTime"].timestamp() > DISK_SECONDS]
     return tuple([volume for volume in old if await _delete(pool, volume)])
 
 

@@ -19,7 +19,6 @@ class Sightings:
 
     Attributes:
         began: when it began, by the monotonic clock.
-        machines: that it saw.
     """
 
     began: float = float("-inf")

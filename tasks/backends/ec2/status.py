@@ -1,15 +1,21 @@
-"""The status of a pool's machines."""
+"""The status of a pool's machines, and stopping them by hand."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.backends.ec2.connection import loaded_models
 from tasks.backends.ec2.machine import Machine, MachineState
-from tasks.backends.ec2.policy import Action, Decision, retention_policy
-from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.policy import Action, Decision, Why, retention_policy
+from tasks.backends.ec2.pool import Pool, open_pool
+from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.usage import usd_per_hour
+from tasks.backends.registration import CloudStatus, Confirm, Say
+from tasks.core.errors import CloudError
 from tasks.costs.price_book import Book, current_book
 from tasks.leasing.lease import Lease, Record
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,86 @@ class MachineStatus:
         if decision.action is Action.KEEP and decision.look_again_at is not None:
             return f"{decision.why}, to be looked at in {max(0.0, decision.look_again_at - self.at) / 60:.0f} min"
         return f"{decision.action} ({decision.why})"
+
+    @property
+    def users(self) -> str:
+        """The runs that lease it."""
+        return ", ".join(lease.holder for lease in self.leases)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The status for `--json`."""
+        machine = self.machine
+        runs = machine.state in {MachineState.PENDING, MachineState.RUNNING}
+        return {
+            **{"id": machine.id, "state": machine.state.value, "type": machine.type, "market": machine.market.value},
+            **{"zone": machine.zone, "stage": machine.stage, "models": self.models},
+            "up_seconds": round(self.at - machine.launched_at, 1) if runs else None,
+            "notice": machine.notice.why if machine.notice else None,
+            "slots": self.slots,
+            "slots_leased": self.slots_leased,
+            "leases": [lease.facts for lease in self.leases],
+            "ends": self.ends,
+            "look_again_at": self.decision.look_again_at,
+            "usd": self.usd,
+        }
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The status as a row of a table; see `COLUMNS`."""
+        machine, up = self.machine, self.facts["up_seconds"]
+        return (
+            machine.id,
+            f"{machine.state}: {machine.notice.why}" if machine.notice else machine.state.value,
+            f"{machine.type} {machine.market}\n{machine.zone}",
+            "" if up is None else f"{up / 60:.0f} min",
+            "?" if self.models is None else ", ".join(self.models) or "none",
+            f"{self.slots_leased} of {self.slots}",
+            "\n".join(f"{lease.holder} ({lease.slots} slots)" for lease in self.leases) or "none",
+            self.ends,
+            "" if self.usd is None else f"{self.usd:.3f}",
+        )
+
+
+COLUMNS = ("machine", "state", "kind", "up", "model", "slots", "leases", "next", "USD")
+
+
+async def pool_status(settings: Settings) -> CloudStatus:
+    """Return the status of the pool that the settings name.
+
+    Raises:
+        CloudError: AWS refuses, or cannot be reached.
+    """
+    found = await status_of(await open_pool(settings))
+    title, rows = f"Machines of the pool {settings.ec2.pool}", tuple(status.cells for status in found)
+    return CloudStatus({"machines": [status.facts for status in found]}, title=title, columns=COLUMNS, rows=rows)
+
+
+async def stop_machines(settings: Settings, names: Collection[str], say: Say, confirm: Confirm) -> set[str]:
+    """Stop the named machines of the pool, or all if none is named, and return the names that exist.
+
+    Raises:
+        CloudError: AWS refused to stop a machine; the others were stopped.
+    """
+    pool = await open_pool(settings)
+    found = [status for status in await status_of(pool) if not names or status.machine.id in names]
+    refused: CloudError | None = None
+    for status in found:
+        machine = status.machine
+        question = f"{machine.id} is in use by {status.users}; its pages would be read elsewhere. Stop it?"
+        if status.leases and not confirm(question):
+            say(f"{machine.id} is in use by {status.users}, and is left running. --force stops it anyway.")
+            continue
+        try:
+            decision = await end(pool, machine, Why.ASKED, force=bool(status.leases))
+        except CloudError as error:
+            say(f"{machine.id} is not stopped: {error}")
+            refused = refused or error
+        else:
+            say(f"{machine.id}: {decision.action} ({decision.why})")
+    if refused is not None:
+        raise refused
+    return {status.machine.id for status in found}
 
 
 async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:

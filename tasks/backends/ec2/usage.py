@@ -26,13 +26,7 @@ from tasks.leasing.usage_ledger import best_effort, day_of
 
 @best_effort
 async def record_state(pool: Pool, machine: Machine, by: str = "") -> None:
-    """Record a machine's state; earlier entries stay.
-
-    Args:
-        pool: the machine's.
-        machine: as EC2 described it.
-        by: holder of the lease for which it was just started; empty if it was not.
-    """
+    """Record a machine's state; earlier entries stay. `by` holds the lease for which it was just started, if it was."""
     ledger = pool.records.ledger
     if not await ledger.has(machine.id, machine.launched_at):
         rates = await _rates(pool, machine)

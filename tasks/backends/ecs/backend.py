@@ -8,14 +8,16 @@ from contextlib import suppress
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.lease import ServiceLease
-from tasks.backends.ecs.outputs import EcsStack, find_stack
+from tasks.backends.ecs.outputs import EcsStack
 from tasks.backends.ecs.service import SERVICE, Service
+from tasks.backends.ecs.status import check, service_status, stop_tasks
+from tasks.backends.registration import Registration
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current_book
-from tasks.costs.rates import fallback_note
+from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour, fallback_note
 from tasks.leasing.lease import Lease
 from tasks.leasing.slot_store import TableStore
 from tasks.settings.settings import Settings
@@ -30,6 +32,7 @@ class EcsBackend(Backend):
         self._settings = settings
         self._aws = Aws(settings.ec2.region)
         self._stack: EcsStack | None = None
+        self.pool_name = settings.ec2.pool
         self.default_model = settings.ecs_stack.model
         self.default_slots = settings.ecs_stack.slots * settings.ecs_stack.max_tasks
 
@@ -52,7 +55,7 @@ class EcsBackend(Backend):
         """
         emit(Progress("asking AWS for the ECS service"))
         if self._stack is None:
-            self._stack = await find_stack(self._aws, self._settings.ec2.pool)
+            self._stack = await EcsStack.find(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
         region, book = self._aws.region, current_book(self._settings.home)
         if (note := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
@@ -126,3 +129,21 @@ class EcsBackend(Backend):
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")
         return Release(f"{name} keeps its tasks for its idle time after their last use")
+
+
+def _not_billed() -> str:
+    balancer = balancer_usd_per_hour() * HOURS_A_MONTH
+    return (
+        f"Not in it: ECS's load balancer (USD {balancer:.2f} a month in us-east-1, used or not), disks, and machines "
+        "after a run."
+    )
+
+
+REGISTRATION = Registration(
+    name=EcsBackend.name,
+    open=EcsBackend,
+    check=check,
+    status=service_status,
+    stop=stop_tasks,
+    not_billed=_not_billed,
+)

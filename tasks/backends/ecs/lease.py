@@ -25,7 +25,6 @@ class ServiceLease(ServerLease):
     """A lease on the service until `hand_back`, kept in a thread of its own, so that a busy event loop loses none.
 
     Attributes:
-        lease: as it stands in the table.
         tasks: least number that the run needs; if AWS removes some while it reads, they are requested again.
         since: when it began, seconds since the epoch.
         replicas: the tasks that serve.

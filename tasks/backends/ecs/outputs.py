@@ -1,9 +1,10 @@
 """The outputs of the CloudFormation stack that `hearth infra up ecs` deploys."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from tasks.aws.client import Aws
-from tasks.aws.stacks import StackOutputs, read_stack
+from tasks.aws.stacks import StackOutputs
 from tasks.costs.price_book import Book
 from tasks.costs.rates import fargate_usd_per_hour, on_demand_usd_per_hour
 
@@ -12,11 +13,7 @@ class EcsStack(StackOutputs):
     """A service's stack.
 
     Attributes:
-        pool: its name.
-        cluster, service: names of both.
         target_group: the load balancer's, by its ARN.
-        url: of the load balancer.
-        table: of leases and slots.
         model, num_ctx: that tasks keep warm; tokens.
         slots: OLLAMA_NUM_PARALLEL of each task.
         max_tasks: how far AWS scales out.
@@ -24,19 +21,23 @@ class EcsStack(StackOutputs):
         repository, image_tag: of the tasks' image; empty where the stack does not name it.
     """
 
+    named: ClassVar = "hearth-ecs-{pool}"
+    what: ClassVar = "The ECS service of the pool {pool}"
+    remedy: ClassVar = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
+
     pool: str
-    cluster: str = Field(alias="Cluster")
-    service: str = Field(alias="Service")
-    target_group: str = Field(alias="TargetGroup")
-    url: str = Field(alias="Url")
+    cluster: str
+    service: str
+    target_group: str
+    url: str
     table: str = Field(alias="TableName")
-    model: str = Field(alias="Model")
-    num_ctx: int = Field(alias="NumCtx")
-    slots: int = Field(alias="Slots")
-    max_tasks: int = Field(alias="MaxTasks")
-    kind: str = Field(alias="Kind")
-    repository: str = Field("", alias="Repository")
-    image_tag: str = Field("", alias="ImageTag")
+    model: str
+    num_ctx: int
+    slots: int
+    max_tasks: int
+    kind: str
+    repository: str = ""
+    image_tag: str = ""
 
     @property
     def on_fargate(self) -> bool:
@@ -52,14 +53,3 @@ class EcsStack(StackOutputs):
             _, vcpu, _, gigabytes, _ = self.kind.split()
             return fargate_usd_per_hour(int(vcpu), int(gigabytes), region, book)
         return on_demand_usd_per_hour(self.kind, region, book)
-
-
-async def find_stack(aws: Aws, pool: str) -> EcsStack:
-    """Read the stack of a pool's service.
-
-    Raises:
-        CloudError: the service is not deployed, or not by this version; or AWS refuses.
-    """
-    remedy = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
-    what = f"The ECS service of the pool {pool!r}"
-    return await read_stack(aws, f"hearth-ecs-{pool}", EcsStack, what, remedy, pool=pool)

@@ -49,12 +49,7 @@ class Look:
 
 
 class Service:
-    """The service of a stack.
-
-    Attributes:
-        table: of the stack.
-        records: in that table.
-    """
+    """The service of a stack."""
 
     def __init__(self, aws: Aws, stack: EcsStack) -> None:
         self._aws = aws

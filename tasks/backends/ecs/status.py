@@ -1,82 +1,70 @@
-"""The status of the ECS service, and stopping its tasks."""
+"""The status of the ECS service, what a run needs of it, and stopping its tasks."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
-from tasks.aws.client import Aws
-from tasks.backends.ecs.outputs import find_stack
-from tasks.backends.ecs.service import Look, Service
+from tasks.aws.client import Aws, caller
+from tasks.aws.quotas import ec2_quota, of_quotas
+from tasks.backends.ecs.outputs import EcsStack
+from tasks.backends.ecs.service import Service
+from tasks.backends.registration import CloudStatus, Confirm, Say
 from tasks.core.errors import CloudError
+from tasks.core.finding import Finding, Findings, State
 from tasks.costs.price_book import current_book
-from tasks.leasing.lease import Lease
+from tasks.settings.ecs import Capacity
 from tasks.settings.settings import Settings
 
 
-@dataclass(frozen=True)
-class ServiceStatus:
-    """The service, and the runs that use it.
-
-    Attributes:
-        usd_per_hour: of what is paid for now, on demand, without the load balancer; None if unknown.
-    """
-
-    name: str
-    look: Look
-    leases: tuple[Lease, ...]
-    usd_per_hour: float | None
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The status for `--json`."""
-        look = self.look
-        return {
-            **{"name": self.name, "desired": look.desired, "warm": look.healthy, "running": look.running},
-            **{"paid": look.paid, "usd_per_hour": self.usd_per_hour},
-            "leases": [{"holder": lease.holder, "slots": lease.slots, "until": lease.until} for lease in self.leases],
-        }
-
-    @property
-    def summary(self) -> str:
-        """The status in a sentence."""
-        users = ", ".join(lease.holder for lease in self.leases) or "nobody"
-        cost = "" if not self.usd_per_hour else f", at most USD {self.usd_per_hour:.2f} an hour"
-        return f"{self.name}: {self.look}; {self.look.paid} paid for{cost}; used by {users}."
-
-
-async def service_status(settings: Settings) -> ServiceStatus:
-    """Return the status of the service.
+async def service_status(settings: Settings) -> CloudStatus:
+    """Return the status of the service, the runs that use it, and what is paid for now on demand without the balancer.
 
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
     aws, service = await _open(settings)
-    look = await service.look()
+    name, look = service.stack.service, await service.look()
     if look is None:
-        raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
+        raise CloudError(f"The ECS service {name} was deleted. Deploy it: hearth infra up ecs.")
     price = service.stack.usd_per_hour(aws.region, current_book(settings.home))
-    cost = None if price is None else price * look.paid
-    return ServiceStatus(service.stack.service, look, await service.leases(), cost)
+    usd, leases = None if price is None else price * look.paid, await service.leases()
+    facts = {
+        **{"name": name, "desired": look.desired, "warm": look.healthy, "running": look.running, "paid": look.paid},
+        **{"usd_per_hour": usd, "leases": [lease.facts for lease in leases]},
+    }
+    users = ", ".join(lease.holder for lease in leases) or "nobody"
+    cost = f", at most USD {usd:.2f} an hour" if usd else ""
+    return CloudStatus({"service": facts}, f"{name}: {look}; {look.paid} paid for{cost}; used by {users}.")
 
 
-async def send_away(settings: Settings, *, force: bool) -> str:
-    """Have ECS stop all tasks, unless a run uses them, and return what was done.
+async def check(settings: Settings) -> Findings:
+    """Check credentials, service and quota, in the order in which a run needs them. Nothing is started."""
+    aws = Aws(settings.ec2.region)
+    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
+    yield Finding(State.OK, (await service_status(settings)).summary)
+    stack = settings.ecs_stack
+    if stack.capacity is Capacity.GPU:
+        market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"
+        yield of_quotas(await ec2_quota(aws, market, stack.types[0]))
 
-    Args:
-        settings: name the pool.
-        force: stop them even if a run uses them; if it goes on, it requests its tasks again.
+
+async def stop_tasks(settings: Settings, names: Collection[str], say: Say, confirm: Confirm) -> set[str]:
+    """Stop all tasks of the service if it is named, or nothing is; a run that goes on requests them again.
 
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
     _, service = await _open(settings)
-    leases = await service.leases()
-    if leases and not force:
-        users = ", ".join(lease.holder for lease in leases)
-        return f"{service.stack.service} is in use by {users}; --force sends its tasks away all the same."
-    await service.request_tasks(0)
-    return f"{service.stack.service}: its tasks go when their pages have ended, machines 15 minutes later."
+    name, leases = service.stack.service, await service.leases()
+    if names and name not in names:
+        return set()
+    users = ", ".join(lease.holder for lease in leases)
+    if leases and not confirm(f"{name} is in use by {users}. Stop its tasks?"):
+        say(f"{name} is in use by {users}, and its tasks are left running. --force stops them anyway.")
+    else:
+        await service.request_tasks(0)
+        say(f"{name}: its tasks go when their pages have ended, machines 15 minutes later.")
+    return {name}
 
 
 async def _open(settings: Settings) -> tuple[Aws, Service]:
     aws = Aws(settings.ec2.region)
-    return aws, Service(aws, await find_stack(aws, settings.ec2.pool))
+    return aws, Service(aws, await EcsStack.find(aws, settings.ec2.pool))

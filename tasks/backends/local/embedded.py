@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from tasks.backends.base import Allocation
 from tasks.backends.local.lease import LocalBackend
 from tasks.backends.local.server import ServerSpec
+from tasks.backends.registration import Registration
 from tasks.core.environment import MACHINE
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
@@ -82,3 +83,8 @@ class EmbeddedBackend(LocalBackend):
         variant = f"{sys.executable} {version('hearth-pages')} {slots} {self._models}"
         spec = ServerSpec("embedded", command, "/api/version", variant, slots=slots, inherits=_INHERITED)
         return await self.start(spec, slots)
+
+
+REGISTRATION = Registration(
+    name=EmbeddedBackend.name, open=EmbeddedBackend, check=check, offer=offer, slot_per_core=True
+)

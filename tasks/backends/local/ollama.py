@@ -12,6 +12,7 @@ from tasks.backends.check import check_server
 from tasks.backends.local.lease import LocalBackend
 from tasks.backends.local.server import ServerSpec
 from tasks.backends.local.server_state import local_servers
+from tasks.backends.registration import Registration
 from tasks.core.environment import MACHINE
 from tasks.core.errors import InputError, ServerError, TransientError
 from tasks.core.finding import Finding, Findings, State
@@ -142,3 +143,6 @@ def _digest_on_disk(root: Path, name: str) -> str | None:
     except OSError:
         pass
     return None
+
+
+REGISTRATION = Registration(name=OllamaBackend.name, open=OllamaBackend, check=check, offer=offer)

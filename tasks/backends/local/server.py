@@ -18,10 +18,10 @@ from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
+from tasks.core.file_locks import FileLock, is_held, take_exclusive, take_shared
 from tasks.core.network import normalize_environment
 from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
-from tasks.storage.file_locks import FileLock, is_held, take_exclusive, take_shared
 
 _HEALTH_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 120.0
@@ -92,14 +92,10 @@ class LeasedServer:
 async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
     """Reuse the server, or start it, and lease it.
 
-    Args:
-        spec: of the server.
-        home: Hearth's directory.
-        idle_seconds: how long it stays after its last lease, if this call starts it.
-        deadline_seconds: for its first response.
+    If this call starts it, it stays for `idle_seconds` after its last lease.
 
     Raises:
-        ServerError: it does not start, or does not answer in time; with the end of its log.
+        ServerError: it does not start, or does not answer within `deadline_seconds`; with the end of its log.
     """
     normalize_environment()
     directory = spec.directory(home)

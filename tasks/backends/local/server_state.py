@@ -12,9 +12,9 @@ from typing import Any
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import elapsed
 from tasks.core.errors import ServerError
+from tasks.core.file_locks import is_held
 from tasks.core.owners import user_name
 from tasks.core.private import check_access
-from tasks.storage.file_locks import is_held
 
 _LOOK_SECONDS = 0.05
 

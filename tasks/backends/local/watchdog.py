@@ -24,8 +24,8 @@ from typing import Any, NoReturn
 
 from tasks.backends.local.processes import MARK, end_group, end_marked
 from tasks.core.clock import elapsed
+from tasks.core.file_locks import FileLock, take_exclusive, try_exclusive
 from tasks.core.private import open_private, write_text
-from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0

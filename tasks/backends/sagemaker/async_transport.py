@@ -25,15 +25,10 @@ _ABSENT = {"NoSuchKey", "404"}
 
 
 class QueuedTransport(httpx.AsyncBaseTransport):
-    """A transport through an endpoint's queue.
+    """A transport through an endpoint's queue; the interruption is notified when the endpoint is gone.
 
-    The objects of a request are deleted with its response; a lifecycle rule deletes the rest.
-
-    Args:
-        aws: the account.
-        endpoint: its name.
-        bucket: of requests; the endpoint names the place of each response.
-        interruption: notified when the endpoint is gone.
+    Requests go to the bucket, and the endpoint names the place of each response. The objects of a request are deleted
+    with its response; a lifecycle rule deletes the rest.
     """
 
     def __init__(self, aws: Aws, endpoint: str, bucket: str, *, interruption: Interruption) -> None:

@@ -8,11 +8,13 @@ import httpx
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
+from tasks.backends.registration import Registration
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import wake
 from tasks.backends.sagemaker.lease import EndpointLease
-from tasks.backends.sagemaker.outputs import Stack, find_stack
+from tasks.backends.sagemaker.outputs import Stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
+from tasks.backends.sagemaker.status import check, endpoint_status
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
@@ -33,6 +35,7 @@ class SagemakerBackend(Backend):
         self._settings = settings
         self._aws = Aws(settings.ec2.region)
         self._stack: Stack | None = None
+        self.pool_name = settings.ec2.pool
         deployed = settings.sagemaker_stack
         self.default_model = deployed.models[0]
         self.default_slots = deployed.slots * deployed.max_copies
@@ -53,7 +56,7 @@ class SagemakerBackend(Backend):
         began = time.time()
         emit(Progress("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws
-        self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
+        self._stack = stack = await Stack.find(aws, self._settings.ec2.pool)
         component = stack.component(self._settings.model or self.default_model)
         interruption = Interruption()
         transport = self._transport(stack, component, interruption)
@@ -98,3 +101,12 @@ class SagemakerBackend(Backend):
         return partial(
             RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, interruption=interruption
         )
+
+
+def _not_billed() -> str:
+    return "Not in it: SageMaker's copies that are kept, and instances until AWS scales them in."
+
+
+REGISTRATION = Registration(
+    name=SagemakerBackend.name, open=SagemakerBackend, check=check, status=endpoint_status, not_billed=_not_billed
+)

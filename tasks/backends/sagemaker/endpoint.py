@@ -67,12 +67,7 @@ async def wake(
 ) -> Size:
     """Send requests until an instance answers. The first that finds none makes AWS scale out.
 
-    Args:
-        client: of the endpoint, with a timeout as long as a queued request may wait.
-        aws: the account.
-        stack: of the endpoint.
-        component: the inference component of the model.
-        settings: how long, and how often.
+    The client's timeout is as long as a queued request may wait.
 
     Raises:
         CapacityError: no instance was ready in time.

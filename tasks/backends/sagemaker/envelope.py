@@ -6,12 +6,9 @@ import httpx
 
 
 def close_envelope(path: str, body: bytes, *, beats: bool = False) -> bytes:
-    """Return a call and its path as one body.
+    """Return a call of Ollama's API, whose body is JSON or empty, and its path as one body.
 
-    Args:
-        path: of Ollama's API.
-        body: the call's JSON; empty for a GET.
-        beats: have the container send blanks until it has the response.
+    If `beats`, the container sends blanks until it has the response.
     """
     alive = b', "beats": true' if beats else b""
     return b'{"path": %s, "body": %s%s}' % (json.dumps(path).encode(), body or b"null", alive)

@@ -1,12 +1,11 @@
 """The outputs of the CloudFormation stack that `hearth infra up sagemaker` deploys."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from tasks.aws.client import Aws
-from tasks.aws.stacks import StackOutputs, read_stack
+from tasks.aws.stacks import StackOutputs
 from tasks.core.errors import ModelError
 
 
@@ -19,22 +18,24 @@ class Stack(StackOutputs):
     """A deployed endpoint.
 
     Attributes:
-        endpoint: its name.
         models: that it serves, and the inference component of each; None where it has none.
         bucket: of requests and responses; None if the endpoint responds in real time.
         table: of the slots' ledgers.
-        instance_type: such as ml.g4dn.xlarge.
         slots: OLLAMA_NUM_PARALLEL of each copy.
         min_copies: that stay when the endpoint is idle.
     """
 
+    named: ClassVar = "hearth-sagemaker-{pool}"
+    what: ClassVar = "The SageMaker endpoint of the pool {pool}"
+    remedy: ClassVar = "Deploy it: hearth infra up sagemaker."
+
     endpoint: str = Field(alias="EndpointName")
-    models: Annotated[dict[str, str | None], BeforeValidator(_models)] = Field(alias="Models")
+    models: Annotated[dict[str, str | None], BeforeValidator(_models)]
     bucket: str | None = Field(None, alias="BucketName")
     table: str = Field(alias="TableName")
-    instance_type: str = Field(alias="InstanceType")
-    slots: int = Field(alias="Slots")
-    min_copies: int = Field(alias="MinCopies")
+    instance_type: str
+    slots: int
+    min_copies: int
 
     @property
     def ends(self) -> str:
@@ -55,13 +56,3 @@ class Stack(StackOutputs):
                 "Choose with --model, or name it in HEARTH_SAGEMAKER_STACK__MODELS and deploy again."
             )
         return self.models[model]
-
-
-async def find_stack(aws: Aws, pool: str) -> Stack:
-    """Read the stack of a pool's endpoint.
-
-    Raises:
-        CloudError: the endpoint is not deployed, or not by this version; or AWS refuses.
-    """
-    what, remedy = f"The SageMaker endpoint of the pool {pool!r}", "Deploy it: hearth infra up sagemaker."
-    return await read_stack(aws, f"hearth-sagemaker-{pool}", Stack, what, remedy)

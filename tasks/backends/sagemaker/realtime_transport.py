@@ -19,14 +19,10 @@ _SERVICE = "sagemaker"
 
 
 class RealTimeTransport(httpx.AsyncBaseTransport):
-    """A transport through a real-time endpoint. Every call goes in an envelope.
+    """A transport through a real-time endpoint. Every call goes in an envelope of at most `most_bytes`.
 
-    Args:
-        aws: with the credentials that sign.
-        endpoint: its name.
-        component: the inference component that serves the model.
-        most_bytes: of a request's body.
-        interruption: notified when the endpoint is gone.
+    The component is the inference component that serves the model. The interruption is notified when the endpoint is
+    gone.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
 """An open PDF in the sandboxed process: its facts, and its pages as images with their flags."""
 
-import math
 import os
 from itertools import islice
 from mmap import ACCESS_READ, mmap
@@ -12,7 +11,7 @@ from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.forms import Forms
 from tasks.documents.sandbox.page_images import Limits, RefusedError, drawn, packed, sentence_of
 from tasks.documents.sandbox.page_tree import PageTree, repair_boxes, repair_page_tree
-from tasks.documents.sandbox.raster import Drawing, ink_fraction
+from tasks.documents.sandbox.raster import Drawing, ink_fraction, taken_pixels
 from tasks.documents.sandbox.stream_checks import StreamChecks
 from tasks.documents.sandbox.strips import Strip
 
@@ -104,12 +103,8 @@ class PageRenderer:
         Raises:
             RefusedError: the page cannot be rendered, or not in a readable size.
         """
-        mupdf_messages.forget()
-        index = self._tree.index(number)
-        if index is None:
-            raise RefusedError("damaged", "the document refers to a page here that does not exist")
         try:
-            page, flags = self._prepared(self._pdf[index])
+            page, flags = self.prepared(number)
             strips, scale = _drawn(page, longest_side)
         except RefusedError:
             raise
@@ -119,15 +114,30 @@ class PageRenderer:
                 raise
             raise RefusedError("damaged", sentence_of([str(error), *damages])) from error
         inks = [ink_fraction(strip.image) for strip in strips]
-        if damages := [*mupdf_messages.damages(), *self._checks.damages(page)]:
-            pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
+        if damages := self.damages(page):
             if not any(inks):
                 raise RefusedError("damaged", f"nothing on it can be decoded: {sentence_of(damages)}")
             flags.append(("damaged", f"Part of it could not be decoded: {sentence_of(damages)}."))
         return packed(strips, inks, scale, (page.rect.width, page.rect.height), flags)
 
-    def _prepared(self, page: pymupdf.Page) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
-        """Return the page ready for drawing, and its flags so far."""
+    def damages(self, page: pymupdf.Page) -> list[str]:
+        """Return what could not be decoded on a page that was drawn."""
+        damages = [*mupdf_messages.damages(), *self._checks.damages(page)]
+        if damages:
+            pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
+        return damages
+
+    def prepared(self, number: int) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
+        """Return a page ready for drawing, and its flags so far.
+
+        Raises:
+            RefusedError: it cannot be drawn.
+        """
+        mupdf_messages.forget()
+        index = self._tree.index(number)
+        if index is None:
+            raise RefusedError("damaged", "the document refers to a page here that does not exist")
+        page = self._pdf[index]
         if self._forms.is_placeholder(page):
             raise RefusedError(
                 "xfa", "its content is an XFA form, of which only a placeholder is drawn. Export it from Adobe Acrobat"
@@ -156,22 +166,8 @@ def _drawn(page: pymupdf.Page, longest_side: int) -> tuple[list[Strip], float]:
         (page.rect.width, page.rect.height),
         longest_side,
         lambda scale: Drawing(page, scale).image,
-        lambda scale, tall: _taken(page, scale, tall=tall),
+        lambda scale, tall: taken_pixels(page, scale, tall=tall),
     )
-
-
-def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
-    """Return which pixels along a page's length have words or pictures; all of them if it has no text layer."""
-    length = round((page.rect.height if tall else page.rect.width) * scale)
-    words = [word[:4] for word in page.get_text("words")]
-    pictures = [picture["bbox"] for picture in page.get_image_info()]
-    taken = bytearray(length) if words else bytearray(b"\1") * length
-    for box in (*words, *pictures):
-        rect = pymupdf.Rect(box) * page.rotation_matrix
-        first, last = (rect.y0, rect.y1) if tall else (rect.x0, rect.x1)
-        start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
-        taken[start:end] = b"\1" * max(0, end - start)
-    return taken
 
 
 def _version_of(file: str | int) -> tuple[int, int, int] | None:

@@ -8,6 +8,7 @@ import encodings.ascii
 import encodings.latin_1
 import encodings.raw_unicode_escape
 import encodings.unicode_escape
+import heapq
 import string
 import textwrap
 import traceback
@@ -26,7 +27,7 @@ from PIL import (
 )
 
 MODULES = (
-    *(base64, string, textwrap, traceback, unicodedata, encodings),
+    *(base64, heapq, string, textwrap, traceback, unicodedata, encodings),
     *(ImageColor, ImageFile, ImageFilter, ImagePalette),
     *(JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin),
 )

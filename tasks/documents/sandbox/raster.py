@@ -87,3 +87,17 @@ class Drawing:
         if pixmap.width < 1 or pixmap.height < 1:
             raise ValueError("it has no area")
         return Image.frombytes(mode, (pixmap.width, pixmap.height), pixmap.samples)
+
+
+def taken_pixels(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
+    """Return which pixels along a page's length have words or pictures; all of them if it has no text layer."""
+    length = round((page.rect.height if tall else page.rect.width) * scale)
+    words = [word[:4] for word in page.get_text("words")]
+    pictures = [picture["bbox"] for picture in page.get_image_info()]
+    taken = bytearray(length) if words else bytearray(b"\1") * length
+    for box in (*words, *pictures):
+        rect = pymupdf.Rect(box) * page.rotation_matrix
+        first, last = (rect.y0, rect.y1) if tall else (rect.x0, rect.x1)
+        start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
+        taken[start:end] = b"\1" * max(0, end - start)
+    return taken

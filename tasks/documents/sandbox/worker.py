@@ -10,7 +10,9 @@ that any document may take; the response says how the process is confined. Each 
 - {"open": {...}}, with the document's descriptor, which replaces the document before: the response is
   `PageRenderer.facts`, or {"refused", "detail", "memory_mb"};
 - {"page", "longest_side", "seconds"}: the response is {"dpi", "flags", "images", ...} and the PNG of each image, of
-  `size` bytes, or {"error", "reason"}.
+  `size` bytes, or {"error", "reason"};
+- {"layer", "seconds"}: the response is the figures of a page's text layer, as `layer_of` returns them, and the text, of
+  `size` bytes; or {"error", "reason"}.
 """
 
 import json
@@ -25,6 +27,7 @@ import pymupdf
 from tasks.core.document_kinds import PDF
 from tasks.documents.sandbox import mupdf_messages, preloaded
 from tasks.documents.sandbox.confine import confine, limit_memory, limit_processor
+from tasks.documents.sandbox.layer.layer import read_layer
 from tasks.documents.sandbox.page_images import Limits, RefusedError
 from tasks.documents.sandbox.page_renderer import PageRenderer
 from tasks.documents.sandbox.pictures import PictureRenderer
@@ -107,12 +110,14 @@ class Worker:
         return facts
 
     def page(self, request: dict[str, Any]) -> Sequence[Any]:
-        """Return the header of a page's response, and its images."""
+        """Return the header of a page's response, and its images or its text."""
         if self._renderer is None:
             return (self._refused,)
         limit_processor(request["seconds"])
         self._served += 1
         try:
+            if "layer" in request:
+                return read_layer(self._renderer, request["layer"])
             header, pngs = self._renderer.render(request["page"], request["longest_side"])
         except Exception as error:  # noqa: BLE001 - as above; the page fails and says why
             return (_refusal(error),)

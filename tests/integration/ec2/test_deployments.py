@@ -124,7 +124,7 @@ def test_the_sweep_ends_the_machine_of_a_killed_run(
 def test_a_run_cancelled_in_prefect_returns_its_lease_and_its_machine_stops(
     deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=1)
+    machines.plan = Plan(engine_s=5)
     server = Server(tmp_path, prefect.api)
     job = {"document": str(written(tmp_path / "a.pdf", *map(str, range(80)))), "output": str(tmp_path / "out")}
     run = server.run("process-document/on-demand", job=job)

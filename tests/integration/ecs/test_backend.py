@@ -15,7 +15,7 @@ from flows.cli.main import app
 from tasks.aws.client import Aws
 from tasks.backends.ecs.backend import EcsBackend
 from tasks.backends.ecs.service import SERVICE
-from tasks.backends.ecs.status import send_away, service_status
+from tasks.backends.ecs.status import service_status, stop_tasks
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.inference.schema import GenerateRequest
 from tasks.leasing.leases import Records
@@ -206,14 +206,17 @@ async def test_status_shows_the_runs_of_the_service_and_stop_ends_its_tasks_unle
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
     status = await service_status(SETTINGS)
-    assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
-    assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]
+    facts = status.facts["service"]
+    assert (facts["desired"], facts["warm"]) == (2, 1)
+    assert [lease["holder"] for lease in facts["leases"]] == ["a test"]
     assert "1 of 2 tasks warm" in status.summary
     assert "used by a test" in status.summary
-    assert "in use by a test" in await send_away(SETTINGS, force=False)
+    said: list[str] = []
+    await stop_tasks(SETTINGS, (), said.append, lambda _: False)
+    assert "in use by a test" in said[-1]
     assert service.desired == 2
     await backend.release(allocation)
-    await send_away(SETTINGS, force=False)
+    await stop_tasks(SETTINGS, (), said.append, lambda _: False)
     assert service.desired == 0
 
 

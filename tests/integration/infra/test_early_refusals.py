@@ -47,8 +47,11 @@ class TestDisk:
             ec2.up(cloud.aws, pool(disk_gb=100), cloud.listen, poll_seconds=0.02)
         assert stacks(cloud) == []
 
-    def test_a_disk_as_large_as_the_image_is_accepted(self, cloud: Cloud):
-        check_disk_size(cloud.aws, image(cloud, 120), 120, SETTING)
+    def test_a_disk_as_large_as_the_image_is_accepted_and_a_smaller_one_is_not(self, cloud: Cloud):
+        found = image(cloud, 120)
+        with pytest.raises(RequestError, match=SETTING):
+            check_disk_size(cloud.aws, found, 119, SETTING)
+        check_disk_size(cloud.aws, found, 120, SETTING)
 
     def test_the_disk_of_an_ecs_machine_is_checked_with_its_own_setting(self, cloud: Cloud):
         image(cloud, 120)
@@ -79,12 +82,11 @@ class TestBalancer:
             ecs.up(cloud.aws, service(subnets=self.subnets(cloud, *zones)), cloud.listen, poll_seconds=0.02)
         assert stacks(cloud) == []
 
-    def test_two_subnets_of_a_zone_are_refused(self, cloud: Cloud):
+    def test_two_zones_are_enough_and_two_subnets_of_one_too_many(self, cloud: Cloud):
+        subnets = self.subnets(cloud, "a", "b", "a")
+        check_balancer_subnets(cloud.aws, subnets[:2], SETTING)
         with pytest.raises(RequestError, match=f"us-east-1a.*{SETTING}"):
-            check_balancer_subnets(cloud.aws, self.subnets(cloud, "a", "a", "b"), SETTING)
-
-    def test_two_zones_are_enough(self, cloud: Cloud):
-        check_balancer_subnets(cloud.aws, self.subnets(cloud, "a", "b"), SETTING)
+            check_balancer_subnets(cloud.aws, subnets, SETTING)
 
 
 class TestSetting:
@@ -110,7 +112,7 @@ class TestSetting:
         )
         for stack, setting in ((service(), SETTING), (pool(), SETTING)):
             with pytest.raises(RequestError, match=setting):
-                network(cloud.aws, stack, setting)
+                network(cloud.aws, stack.subnets, setting)
         with pytest.raises(RequestError, match="HEARTH_TRIGGER__SUBNETS"):
             trigger.up(cloud.aws, given, cloud.listen, poll_seconds=0.02)
         with pytest.raises(RequestError, match="HEARTH_ECS_STACK__SUBNETS"):

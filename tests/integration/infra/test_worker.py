@@ -103,4 +103,4 @@ def test_another_version_without_a_variable_is_reported(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ECSWorker, "get_default_base_job_template", without_roles)
     with pytest.raises(RequestError, match="has no cluster, configure_cloudwatch_logs, cpu"):
-        job_template("i", "c", "t", "e", "v", [], [], {})
+        job_template({"image": "i", "cpu": 1, "configure_cloudwatch_logs": True, "cluster": "c"})

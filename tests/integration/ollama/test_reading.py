@@ -45,6 +45,18 @@ def test_pages_are_read_over_the_measured_slots_of_the_engine(installed: Hearth,
     assert command[command.index("--parallel") + 1] == "2"
 
 
+@pytest.mark.long("starts an engine: 6 s")
+def test_data_are_read_over_ollamas_format(installed: Hearth, tmp_path: Path):
+    document = pdfs.written(tmp_path / "page.pdf", "Page")
+    schema = tmp_path / "schema.json"
+    properties = {"kind": {"enum": ["invoice", "letter"]}, "pages": {"type": "integer", "minimum": 1, "maximum": 9}}
+    schema.write_text(json.dumps({"type": "object", "properties": properties, "required": ["kind", "pages"]}))
+    done = installed.read(document, "--backend", "ollama", "--model", "chain", "--schema", schema)
+    assert done.code == 0, done.err
+    data = done.page(1)["data"]
+    assert (data["kind"] in {"invoice", "letter"}, 1 <= data["pages"] <= 9) == (True, True)
+
+
 @pytest.mark.long("kills an engine and starts it anew: 7 s")
 def test_kill_9_of_the_server_leaves_its_engine_without_a_parent(installed: Hearth, tmp_path: Path):
     document = pdfs.written(tmp_path / "page.pdf", "Page")

@@ -13,15 +13,15 @@ import pytest
 from tests.support import forkserver, pdfs
 from tests.support.commands import Hearth
 from tests.support.llama_server import LlamaServer, llama_server
-from tests.support.openai.gateway import OWN, Gateway, gateway, loading, refusal
+from tests.support.openai.gateway import OWN, gateway, loading, refusal
 from tests.support.openai.scripted import CHAT
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.long("reads over a real engine: up to 20 s each")
 
-SLOTS = 2
+SLOTS, TOKENS = 2, 500
 Process = subprocess.Popen[str] | forkserver.Process
-OPTIONS = ("--model", "chain", "--num-predict", "500", "--num-ctx", "4096", "--slots", str(SLOTS))
+OPTIONS = ("--model", "chain", "--num-predict", str(TOKENS), "--num-ctx", "4096", "--slots", str(SLOTS))
 TEXT = "the0 quick1 brown2 fox3"
 
 
@@ -59,7 +59,7 @@ def ended(process: Process) -> tuple[int, str]:
 def test_kill_9_of_the_engine_in_the_middle_of_a_run_loses_no_page_and_reads_none_twice(
     at: Callable[[str], Hearth], tmp_path: Path
 ):
-    pages = 30
+    pages = 16
     with llama_server(tmp_path / "log", slots=SLOTS) as first, gateway(first.url) as front:
         port = int(first.url.rpartition(":")[2])
         command = at(front.url)
@@ -67,7 +67,6 @@ def test_kill_9_of_the_engine_in_the_middle_of_a_run_loses_no_page_and_reads_non
             until(lambda: len(stored(tmp_path / "results")) >= 5)
             first.kill()
             before = stored(tmp_path / "results")
-            until(lambda: any(note.began and note.ended for note in front.passed))
             with llama_server(tmp_path / "log", slots=SLOTS, port=port):
                 code, said = ended(process)
     after = stored(tmp_path / "results")
@@ -94,8 +93,7 @@ def test_a_page_too_large_for_the_context_fails_with_what_to_do(at: Callable[[st
 def test_a_stream_that_is_cut_in_the_middle_is_read_again(
     server: LlamaServer, at: Callable[[str], Hearth], tmp_path: Path
 ):
-    with gateway(server.url, trouble=_nothing_before_pages) as front:
-        front.cut = frozenset(range(8, 12))
+    with gateway(server.url, cut=frozenset(range(8, 12))) as front:
         done = at(front.url).read(document(tmp_path, 6), *OPTIONS)
     assert done.code == 0, done.err
     attempts = [attempt for number in range(1, 7) for attempt in done.page(number)["attempts"]]
@@ -103,31 +101,27 @@ def test_a_stream_that_is_cut_in_the_middle_is_read_again(
     assert all(done.page(number)["text"].startswith(TEXT) for number in range(1, 7))
 
 
-def _nothing_before_pages(_path: str, _number: int) -> None:
-    return None
-
-
 def test_two_runs_share_the_slots_and_neither_waits_for_the_end_of_the_other(
     server: LlamaServer, at: Callable[[str], Hearth], tmp_path: Path
 ):
-    with gateway(server.url) as front:
+    pages = {"first": 40, "second": 12}
+    with gateway(server.url, together=frozenset(pages)) as front:
         command = at(front.url)
         runs = []
-        for name in ("first", "second"):
+        for name, count in pages.items():
             headers = json.dumps({OWN: name})
-            arguments = ("read", document(tmp_path, 25, name), *OPTIONS, "--output", tmp_path / name, "--json")
+            arguments = ("read", document(tmp_path, count, name), *OPTIONS, "--output", tmp_path / name, "--json")
             runs.append(command.start(*arguments, HEARTH_URL_HEADERS=headers))
         for run in runs:
             with run:
                 code, said = ended(run)
                 assert code == 0, said
-        own = {name: [note for note in front.passed if note.run == name] for name in ("first", "second")}
+        read = [note for note in front.passed if note.tokens == TOKENS]
     for name, other in (("first", "second"), ("second", "first")):
-        last = max(note.began for note in own[other])
-        assert any(note.began < last for note in own[name])
-        assert len(stored(tmp_path / name)) == 25
-    pages = [note for note in front.passed[len(front.passed) // 2 :] if note.ended]
-    assert pages
+        first = min(note.began for note in read if note.run == name)
+        assert first < max(note.began for note in read if note.run == other)
+        assert len(stored(tmp_path / name)) == pages[name]
+    assert front.most_at_once(TOKENS) == SLOTS
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -156,12 +150,7 @@ def test_a_gateway_with_a_token_that_asks_for_pauses_hides_all_but_the_api_and_l
     hidden = ("/health", "/props", "/slots", "/api/version")
     with gateway(server.url, token="sk-1", hidden=hidden, trouble=trouble) as front:
         done = at(front.url).read(document(tmp_path, 6), *OPTIONS, HEARTH_URL_TOKEN="sk-1")
-        assert_counts(front)
+        assert front.counts["/props"] > 0
     assert done.code == 0, done.err
     assert "Loading model" in done.err
     assert all(done.page(number)["text"].startswith(TEXT) for number in range(1, 7))
-
-
-def assert_counts(front: Gateway) -> None:
-    """Each hidden path was asked for, and the API's own went through."""
-    assert front.counts["/props"] > 0 < len(front.passed)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.common.by import By
 
 from tests.integration.prefect.hearth_up import Up, brought_up
 from tests.support.browser import Browser, browser
@@ -39,8 +38,8 @@ def ui(up: Up) -> Iterator[Browser]:
 def _labels(up: Up, shown: Browser, deployment: str) -> list[str]:
     """The fields of a deployment's form, as they stand below each other."""
     shown.open(f"/deployments/deployment/{up.deployment(deployment)['id']}/run", "Submit")
-    until(lambda: shown.driver.find_elements(By.XPATH, "//label[.//*[contains(text(), '(Optional)')]]"))
-    labels = [label.text.removesuffix(" (Optional)") for label in shown.driver.find_elements(By.TAG_NAME, "label")]
+    until(lambda: shown.driver.find_elements("xpath", "//label[.//*[contains(text(), '(Optional)')]]"))
+    labels = [label.text.removesuffix(" (Optional)") for label in shown.driver.find_elements("tag name", "label")]
     return [label for label in labels if label][1:]  # the first is the run's own name
 
 

@@ -19,7 +19,12 @@ readers, counting = shared.readers, shared.counting
 class TestTwoServers:
     def test_both_servers_are_busy_and_the_faster_one_reads_more(self, readers: Readers, counting):
         quick, slow = counting(2, 0.3), counting(2, 1.2)
+        for server in (quick, slow):
+            server.stuck.update(range(1, 31))
         readers.start(1, [quick, slow], 30)
+        readers.until(lambda: quick.held == slow.held == 2)
+        for server in (quick, slow):
+            server.stuck.clear()
         assert whole(readers.outcome(1), 30)
         assert most(sent(quick.pages)) == most(sent(slow.pages)) == 2
         assert most(sent(quick.pages + slow.pages)) == 4

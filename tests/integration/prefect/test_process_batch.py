@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pymupdf
 import pytest
@@ -149,8 +151,12 @@ def test_documents_that_the_budget_leaves_fail_a_batch_that_must_finish(monkeypa
     """STAND-IN: a run that left a document unread."""
     row = Row(document="a.pdf", status=DocumentStatus.LEFT)
     report = Report(started_at=datetime.now(UTC), minutes=1, usd=1, rows=(row,), stopped="the budget is spent")
-    monkeypatch.setattr("flows.cli.batch._run", lambda *_, **__: None)
-    monkeypatch.setattr("flows.cli.batch.run_command", lambda *_, **__: report)
+
+    def run_nothing(work: Coroutine[Any, Any, Report], **_: object) -> Report:
+        work.close()
+        return report
+
+    monkeypatch.setattr("flows.cli.batch.run_command", run_nothing)
     assert CliRunner().invoke(app, ["batch", "a.pdf", *options]).exit_code == code
 
 

@@ -115,7 +115,10 @@ def test_the_status_counts_pages_and_has_prefects_state(backend: Backend, held: 
     now = backend.get(f"/documents/{run}").json()
     assert end.name == "end"
     assert (early["status"], early["prefect"]["type"], early["cost_usd"]) == ("reading", "RUNNING", None)
-    assert early["pages"] == {"asked": 3, "done": 2, "read": 2, "blank": 0, "failed": []}
+    assert early["pages"] == {
+        **{"asked": 3, "done": 2, "read": 2, "blank": 0, "failed": []},
+        **{"doubtful": [], "confidence_unknown": 2},
+    }
     assert (now["status"], now["prefect"]["name"], now["cost_usd"]) == ("complete", "Completed", 0.0)
     assert now["pages"]["done"] == 3
     assert (now["machine"]["backend"], now["machine"]["slots"]) == ("url", 2)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from selenium.webdriver.common.by import By
 
 from tests.integration.prefect.web_backend import TOKEN, Backend, free_port
 from tests.support.browser import Browser, browser
@@ -92,22 +91,22 @@ def _sent_by(shown: Browser, path: Path) -> str:
     driver = shown.driver
 
     def click(css: str) -> None:
-        until(lambda: driver.find_elements(By.CSS_SELECTOR, css))
+        until(lambda: driver.find_elements("css selector", css))
         driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
     click(".authorize")
-    until(lambda: driver.find_elements(By.CSS_SELECTOR, ".modal-ux input"))
-    driver.find_element(By.CSS_SELECTOR, ".modal-ux input").send_keys(TOKEN)
+    until(lambda: driver.find_elements("css selector", ".modal-ux input"))
+    driver.find_element("css selector", ".modal-ux input").send_keys(TOKEN)
     click(".modal-ux button.authorize")
     click(".modal-ux .close-modal")
     click(".opblock-post .opblock-summary-control")
     click(".opblock-post .try-out__btn")
-    until(lambda: driver.find_elements(By.CSS_SELECTOR, ".opblock-post input[type=file]"))
-    driver.find_element(By.CSS_SELECTOR, ".opblock-post input[type=file]").send_keys(str(path))
+    until(lambda: driver.find_elements("css selector", ".opblock-post input[type=file]"))
+    driver.find_element("css selector", ".opblock-post input[type=file]").send_keys(str(path))
     click(".opblock-post .execute")
     answered = ".opblock-post .live-responses-table .response"
-    until(lambda: driver.find_elements(By.CSS_SELECTOR, answered))
-    return driver.find_element(By.CSS_SELECTOR, answered).text
+    until(lambda: driver.find_elements("css selector", answered))
+    return driver.find_element("css selector", answered).text
 
 
 @pytest.mark.long("drives a browser")

@@ -40,14 +40,15 @@ def gets(aws: AwsFront) -> int:
 def test_the_layout_equals_that_of_a_directory(store: ResultStore, s3: Any, tmp_path: Path):
     local = ResultStore(results_directory(tmp_path, DOCUMENT))
     local.prepare()
-    results = (page(1), failed(2), blank(3))
+    results = (page(1, data={"name": "Grüße"}), failed(2), blank(3))
     for each in (store, local):
         for result in results:
             each.write_page(result)
         each.write_document((1, 2, 3))
+        each.write_data((1, 2, 3))
         each.write_manifest(manifest(store), map(PageEntry.of, results))
     files = {f"results/{path.relative_to(tmp_path)}": path for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert len(files) == 5
+    assert len(files) == 6
     assert keys(s3) == set(files)
     for key, path in files.items():
         assert body(s3, key) == path.read_bytes()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flows.stacks.base import Deployment
 from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.common.deployment import Deployment, Options
+from infra_scripts.common.deployment import Options
 from infra_scripts.iam.rendered import Place, Resource, render
 from tasks.settings.settings import Settings
 

@@ -24,9 +24,10 @@ OWN = "x-run"
 
 @dataclass
 class Passed:
-    """A request for a completion that was passed on; times on the monotonic clock."""
+    """A request for a completion that was passed on: its run and most tokens, and its times on the monotonic clock."""
 
     run: str
+    tokens: int
     began: float
     ended: float | None = None
 
@@ -41,6 +42,7 @@ class Gateway:
             answer to give instead of the server's, or None.
         cut: numbers of completions of which the client gets a few events and then a closed connection.
         token: that requests must carry.
+        together: runs of which none gets a completion before each has asked for one.
         hidden: paths that it does not pass on, as gateways pass on the API alone.
         url: where it is reached.
         passed: completions that were passed on.
@@ -50,6 +52,7 @@ class Gateway:
     trouble: Callable[[str, int], Response | None] = lambda _path, _number: None
     cut: frozenset[int] = frozenset()
     token: str = ""
+    together: frozenset[str] = frozenset()
     hidden: tuple[str, ...] = ()
     url: str = ""
     passed: list[Passed] = field(default_factory=list)
@@ -70,13 +73,17 @@ class Gateway:
             return refusal(404, "Not found")
         if (answer := self.trouble(path, number)) is not None:
             return answer
-        note = Passed(request.headers.get(OWN, ""), time.monotonic())
+        content = await request.body()
+        tokens = json.loads(content)["max_tokens"] if path == CHAT else 0
+        note = Passed(request.headers.get(OWN, ""), tokens, time.monotonic())
         if path == CHAT:
             self.passed.append(note)
+            while not self.together <= {other.run for other in self.passed}:
+                await asyncio.sleep(0.05)
         client = httpx.AsyncClient(base_url=self.upstream, timeout=None, trust_env=False)
         try:
             sent = client.build_request(
-                request.method, path, content=await request.body(), headers={"Content-Type": "application/json"}
+                request.method, path, content=content, headers={"Content-Type": "application/json"}
             )
             response = await client.send(sent, stream=True)
         except httpx.HTTPError:
@@ -97,9 +104,10 @@ class Gateway:
         kind = response.headers.get("content-type", "application/json")
         return StreamingResponse(body(), response.status_code, {"Content-Type": kind})
 
-    def most_at_once(self) -> int:
-        """Return the most completions that were with the server at one moment."""
-        steps = [(note.began, 1) for note in self.passed] + [(note.ended or note.began, -1) for note in self.passed]
+    def most_at_once(self, tokens: int) -> int:
+        """Return the most completions of so many tokens that were with the server at one moment."""
+        passed = [note for note in self.passed if note.tokens == tokens]
+        steps = [(note.began, 1) for note in passed] + [(note.ended or note.began, -1) for note in passed]
         most = now = 0
         for _, step in sorted(steps):
             now += step

@@ -159,7 +159,8 @@ def unknown(words: list[str]) -> list[str]:
 def test_python_blocks_compile(page: Path):
     for block in blocks(page, "python"):
         wrapped = re.sub(r"^(\s*)return\b", r"\1_ =", block, flags=re.MULTILINE) if "def " not in block else block
-        compile(wrapped, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+        compiled = compile(wrapped, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+        assert compiled.body, block
 
 
 def test_make_targets_that_the_pages_name_exist():

@@ -87,7 +87,7 @@ def test_units_are_described():
 def test_a_field_with_few_values_is_a_list(flow: Any):
     fields = _fields(flow)
     assert fields["backend"]["enum"] == ["auto", "ec2", "ecs", "embedded", "ollama", "sagemaker", "url"]
-    assert (fields["fallback"]["enum"], fields["fallback"]["default"]) == (["none", "partial"], "none")
+    assert (fields["fallback"]["enum"], fields["fallback"]["default"]) == (["none", "partial", "text-layer"], "none")
 
 
 def test_a_batch_has_every_option_of_a_document():
@@ -102,7 +102,8 @@ def test_a_batch_passes_every_option_to_its_documents_but_its_own():
         **{"pages": "1", "backend": "embedded", "model": "m", "prompt": "p", "force": True, "strict": True},
         **{"fallback": "partial", "slots": 2, "attempts": 3, "longest_side": 99, "num_ctx": 512, "num_predict": 9},
         **{"require_gpu": True, "password_block": "b", "password_env": "E", "output": "/out"},
-        **{"headers": "drop", "pictures": "placeholder"},
+        **{"headers": "drop", "pictures": "placeholder", "profile": "gemma3", "text_layer": "auto"},
+        **{"json_schema": '{"type":"object"}'},
     }
     assert set(given) | {"output_block", "max_usd", "finish_within"} == set(Options.model_fields)
     batch = Batch.model_validate({**given, "max_usd": 1, "finish_within": "2h"})

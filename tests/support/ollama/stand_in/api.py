@@ -43,6 +43,8 @@ def question(body: Fields, options: Fields) -> Fields:
     limit = options.get("num_predict", -1)
     question = {"messages": [{"role": "user", "content": content}], "max_tokens": limit if limit > 0 else -1}
     question |= {name: options[name] for name in ("temperature", "top_p", "top_k", "seed", "stop") if name in options}
+    if isinstance(schema := body.get("format"), dict):
+        question["response_format"] = {"type": "json_schema", "json_schema": {"name": "format", "schema": schema}}
     return question | {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": False}
 
 

@@ -12,6 +12,11 @@ from tests.support import pdfs
 from tests.unit.flows.api.application import Application, application
 
 
+@pytest.fixture(scope="module", autouse=True)
+def documents(one_sandbox: None) -> None:
+    """Nothing here is about the process that opens documents."""
+
+
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Application]:
     async with application(tmp_path) as api:

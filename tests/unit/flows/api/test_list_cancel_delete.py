@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running, Scheduled
 
-from tasks.storage.file_locks import take_exclusive, take_shared
+from tasks.core.file_locks import take_exclusive, take_shared
 from tests.unit.flows.api.application import Application
 
 

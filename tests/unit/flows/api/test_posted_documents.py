@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect.states import Completed, Failed
 
+from tasks.results.page import PageEntry, PageResult
 from tasks.results.store import ResultStore
 from tests.support import pdfs, picture_files
 from tests.unit.flows.api.application import Application
+from tests.unit.tasks.results.stored import OPTIONS, manifest, page
 
 
 @pytest.fixture
@@ -21,11 +23,14 @@ def pdf(tmp_path: Path) -> bytes:
 
 
 async def _posted(api: Application, pdf: bytes, **options: str) -> dict[str, Any]:
-    response = await api.client.post(
-        "/documents", content=pdf, params=options, headers={"Content-Type": "application/pdf"}
-    )
+    response = await _posted_raw(api, pdf, **options)
     assert response.is_success, response.text
     return await api.submitted(response.json()["id"])
+
+
+async def _posted_raw(api: Application, pdf: bytes, **options: str) -> httpx.Response:
+    kind = {"Content-Type": "application/pdf"}
+    return await api.client.post("/documents", content=pdf, params=options, headers=kind)
 
 
 async def _sent(api: Application, pdf: bytes, name: str = "paper.pdf", **fields: str) -> dict[str, Any]:
@@ -55,6 +60,10 @@ async def test_a_form_and_a_bare_document_with_the_same_options_are_the_same_run
     assert _run(api, form).parameters["job"]["slots"] == 2
 
 
+def _are_one_file(one: Path, other: Path) -> bool:
+    return one.samefile(other)
+
+
 async def test_the_content_of_a_picture_names_its_document_and_not_the_clients_name_or_type(
     api: Application, tmp_path: Path
 ):
@@ -63,7 +72,7 @@ async def test_the_content_of_a_picture_names_its_document_and_not_the_clients_n
     document = Path(_run(api, view).parameters["job"]["document"])
     assert (document.name, view["filename"]) == ("scan.png", "scan.png")
     kept = api.directory / "documents" / f"{view['sha256']}.png"
-    assert os.path.samefile(kept, document)
+    assert _are_one_file(kept, document)
     assert (await _posted(api, png, filename="scan.pdf"))["id"] == view["id"]
 
 
@@ -170,3 +179,96 @@ async def test_without_a_token_a_page_of_another_origin_cannot_post_a_form(
     """Browsers let any page post a form, but not a plain document."""
     response = await api.client.post("/documents", files={"file": pdf}, headers={"Origin": origin})
     assert response.status_code == code
+
+
+# A JSON Schema
+
+SCHEMA = '{"type": "object", "properties": {"total": {"type": "number"}}}'
+
+
+@pytest.fixture
+def vision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with a model that follows instructions; nothing is sent to it."""
+    monkeypatch.setenv("HEARTH_URL", "http://127.0.0.1:9")
+
+
+async def _with_schema(api: Application, pdf: bytes, schema: str, *, file: bool = True) -> httpx.Response:
+    part = ("invoice.json", schema, "application/json") if file else (None, schema)
+    return await api.client.post("/documents", files={"file": ("a.pdf", pdf), "json_schema": part})
+
+
+@pytest.mark.usefixtures("vision")
+async def test_a_schema_may_be_a_file_or_a_field_of_the_form_or_in_the_query(api: Application, pdf: bytes):
+    first = await _with_schema(api, pdf, SCHEMA)
+    view = await api.submitted(first.json()["id"])
+    assert _run(api, view).parameters["job"]["json_schema"] == SCHEMA.replace(" ", "")
+    second = await _with_schema(api, pdf, SCHEMA.replace(" ", "  "), file=False)
+    third = await _posted(api, pdf, json_schema=SCHEMA)
+    assert view["id"] == second.json()["id"] == third["id"]
+
+
+@pytest.mark.usefixtures("vision")
+async def test_another_schema_is_another_run(api: Application, pdf: bytes):
+    first, second = await _with_schema(api, pdf, SCHEMA), await _with_schema(api, pdf, "{}")
+    assert first.json()["id"] != second.json()["id"]
+
+
+@pytest.mark.usefixtures("vision")
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ("{", "The parameter json_schema is wrong: it is not JSON"),
+        ('{"$ref": "http://169.254.169.254/"}', "only references within it"),
+        ('{"type": "strin"}', "it is no JSON Schema"),
+    ],
+)
+async def test_a_schema_that_is_none_is_refused_with_why(api: Application, pdf: bytes, schema: str, why: str):
+    response = await _with_schema(api, pdf, schema)
+    assert (response.status_code, why in response.json()["detail"]) == (422, True), response.text
+
+
+async def test_a_schema_that_the_model_cannot_follow_is_refused_at_once(api: Application, pdf: bytes):
+    response = await _posted_raw(api, pdf, json_schema=SCHEMA, backend="embedded")
+    assert (response.status_code, "cannot answer by a JSON Schema" in response.json()["detail"]) == (422, True)
+
+
+async def test_no_other_field_than_the_document_and_the_schema_may_be_a_file(api: Application, pdf: bytes):
+    response = await api.client.post("/documents", files={"file": ("a.pdf", pdf), "prompt": ("a.txt", b"Read.")})
+    assert (response.status_code, "is a file" in response.json()["detail"]) == (422, True)
+
+
+async def _with_results(api: Application, pdf: bytes, schema_sha256: str, *pages: PageResult) -> dict[str, Any]:
+    """A run that has ended with these pages."""
+    view = await _sent(api, pdf)
+    results = await _ended(api, view, Completed())
+    store = ResultStore(results)
+    for each in pages:
+        store.write_page(each)
+    numbers = [each.page for each in pages]
+    store.write_document(numbers)
+    if schema_sha256:
+        store.write_data(numbers)
+    options = OPTIONS.model_copy(update={"schema_sha256": schema_sha256})
+    store.write_manifest(manifest(store, *pages).model_copy(update={"options": options}), map(PageEntry.of, pages))
+    return view
+
+
+async def test_the_data_of_a_run_are_lines_of_json(api: Application, pdf: bytes):
+    view = await _with_results(api, pdf, "a" * 64, page(1, data={"total": 1.5}))
+    response = await api.client.get(view["links"]["data"])
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/jsonl")
+    assert response.text == '{"page": 1, "status": "read", "data": {"total": 1.5}}\n'
+
+
+async def test_a_page_and_its_event_hold_its_data(api: Application, pdf: bytes):
+    view = await _with_results(api, pdf, "a" * 64, page(1, data={"total": 1.5}))
+    response = await api.client.get(view["links"]["page"].format(number=1))
+    assert response.json()["data"] == {"total": 1.5}
+    events = await api.client.get(view["links"]["events"], params={"text": "true"})
+    assert '"data": {"total": 1.5}' in events.text
+
+
+async def test_a_run_without_a_schema_has_no_data(api: Application, pdf: bytes):
+    view = await _with_results(api, pdf, "", page(1))
+    response = await api.client.get(view["links"]["data"])
+    assert (response.status_code, "posted without json_schema" in response.json()["detail"]) == (404, True)

@@ -14,10 +14,10 @@ from flows.api.accepted import Request
 from flows.api.records import Record
 from flows.api.retention import expired_runs
 from flows.api.webhooks import Pending
+from tasks.core.file_locks import take_exclusive
 from tasks.core.jobs import Document, Job
 from tasks.retention.expired import DAY_SECONDS, Kind, Tally, sweep
 from tasks.settings.retention import RetentionSettings
-from tasks.storage.file_locks import take_exclusive
 
 KEPT = RetentionSettings(api_days=30)
 

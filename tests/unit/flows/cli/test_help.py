@@ -13,11 +13,13 @@ from rich.cells import cell_len
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from flows.cli import commands as listed
 from flows.cli.main import app
 
 GROUPS = ["Read", "Prefect and HTTP", "Servers", "Costs", "Settings and shell", "AWS"]
 NOT_OURS = {"help", "version"}
 ROOT: Any = get_command(app)
+ROOT.commands = {name: listed.load_command(name) for name in listed.COMMANDS}
 UNITLESS = {"<str>", "<int>", "<float>", "TEXT", "INTEGER", "FLOAT", None}
 
 

@@ -138,3 +138,5 @@ def test_a_damaged_file_is_skipped(home: Path, content: str):
 def test_a_run_ends_even_if_its_state_cannot_be_stored(home: Path):
     home.write_text("a file in the place of the directory")
     ended()
+    assert home.read_text() == "a file in the place of the directory"
+    assert undelivered(home, API) == []

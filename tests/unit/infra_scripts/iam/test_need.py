@@ -11,8 +11,7 @@ import pytest
 
 from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.policy import PolicyName, policy
-from infra_scripts.iam.conditional import ONLY_WITH
-from infra_scripts.iam.need import Permission, facts, required_permissions
+from infra_scripts.iam.need import ONLY_WITH, Permission, facts, required_permissions
 from infra_scripts.iam.rendered import parse
 from tests.support import iam_facts
 from tests.support.iam.evaluation import allows, denied

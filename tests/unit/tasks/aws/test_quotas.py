@@ -19,19 +19,21 @@ def aws(value: float = 8.0, vcpus: int = 4, refusal: CloudError | None = None, p
         assert (ServiceCode, QuotaCode) == ("ec2", "L-DB2E81BA")
         return {"Quota": {"Value": value}}
 
-    def list_service_quotas(ServiceCode: str, MaxResults: int, NextToken: str = "0") -> Any:  # noqa: N803
+    def paginate(ServiceCode: str) -> Any:  # noqa: N803
         if refusal is not None:
             raise refusal
-        page = int(NextToken) + 1
-        quotas = [{"QuotaName": f"ml.p{page}.xlarge for endpoint usage", "Value": 9.0}]
-        if page == pages:
-            quotas.append({"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": value})
-        return {"Quotas": quotas, **({"NextToken": str(page)} if page < pages else {})}
+        assert ServiceCode == "sagemaker"
+        for page in range(1, pages + 1):
+            quotas = [{"QuotaName": f"ml.p{page}.xlarge for endpoint usage", "Value": 9.0}]
+            if page == pages:
+                quotas.append({"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": value})
+            yield {"Quotas": quotas}
 
     def describe_instance_types(InstanceTypes: list[str]) -> Any:  # noqa: N803
         return {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": vcpus}}]}
 
-    quotas = SimpleNamespace(get_service_quota=get_service_quota, list_service_quotas=list_service_quotas)
+    pages_of = {"list_service_quotas": SimpleNamespace(paginate=paginate)}
+    quotas = SimpleNamespace(get_service_quota=get_service_quota, get_paginator=pages_of.__getitem__)
     return SimpleNamespace(service_quotas=quotas, ec2=SimpleNamespace(describe_instance_types=describe_instance_types))
 
 

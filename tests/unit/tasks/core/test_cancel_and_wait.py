@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tasks.core.aio import cancel_and_wait
+from tasks.core.aio import background, cancel_and_wait
 from tests.support.waiting import PATIENCE
 
 
@@ -56,6 +56,7 @@ async def test_tasks_that_have_ended_are_not_waited_for():
     await done
     await cancel_and_wait(done)
     await cancel_and_wait()
+    assert not done.cancelled()
 
 
 async def test_a_task_that_a_time_out_of_its_own_is_just_cancelling_is_ended_all_the_same():
@@ -74,3 +75,19 @@ async def test_a_task_that_a_time_out_of_its_own_is_just_cancelling_is_ended_all
     async with asyncio.timeout(PATIENCE):
         await cancel_and_wait(working)
     assert working.cancelled()
+
+
+async def test_background_work_ends_with_the_block():
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with background(work()):
+        await began.wait()
+        assert not ended.is_set()
+    assert ended.is_set()

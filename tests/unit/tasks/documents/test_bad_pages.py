@@ -70,7 +70,7 @@ async def test_a_process_that_is_killed_costs_no_page_and_twice_the_one_that_it_
         endless = asyncio.create_task(fails(renderer, 1))
         for _ in range(2):
             await until_async(_at_work)
-            worker = workers()[0]
+            worker = (await until_async(workers))[0]
             worker.kill()
             await asyncio.to_thread(gone, worker)
         assert "crashed" in str(await endless)
@@ -83,7 +83,7 @@ async def _at_work() -> bool:
 
 async def test_a_page_whose_process_is_killed_is_rendered_by_another(tmp_path, monkeypatch):
     async with renders(pdfs.written(tmp_path / "paper.pdf", "one", "two")) as renderer:
-        worker = workers()[0]
+        worker = (await until_async(workers))[0]
         worker.suspend()  # so that it is killed while it has the page
         page = asyncio.create_task(renderer.page(1))
         await asyncio.sleep(0)

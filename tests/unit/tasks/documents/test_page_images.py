@@ -15,6 +15,8 @@ from tasks.documents.sandbox.raster import ink_fraction, png_of, scale_for
 from tests.support import pdfs
 from tests.unit.tasks.documents.rendering import rendered
 
+pytestmark = pytest.mark.usefixtures("one_sandbox")
+
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 

@@ -18,6 +18,8 @@ from tasks.documents.pdf import inspect_document, open_document
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 
+pytestmark = pytest.mark.usefixtures("one_sandbox")
+
 LIMITS = LimitSettings()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.local.server_state import local_servers, stop_server
-from tasks.storage.file_locks import take_exclusive
+from tasks.core.file_locks import take_exclusive
 from tests.unit.tasks.leasing.leased_servers import Machine, ends
 
 

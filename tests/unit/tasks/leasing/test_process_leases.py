@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.storage.file_locks import is_held, take_exclusive, take_shared, try_exclusive
+from tasks.core.file_locks import is_held, take_exclusive, take_shared, try_exclusive
 from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.leasing.leased_servers import ROOT
 
@@ -20,7 +20,7 @@ from tests.unit.tasks.leasing.leased_servers import ROOT
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.storage.file_locks import take_exclusive, take_shared
+from tasks.core.file_locks import take_exclusive, take_shared
 lease = {"shared": take_shared, "exclusive": take_exclusive}[sys.argv[2]](Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)

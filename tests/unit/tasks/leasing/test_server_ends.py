@@ -13,7 +13,7 @@ import pytest
 
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
-from tasks.storage.file_locks import is_held, take_exclusive, try_exclusive
+from tasks.core.file_locks import is_held, take_exclusive, try_exclusive
 from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.leasing.leased_servers import Machine, ask, ends
 
@@ -78,6 +78,8 @@ async def test_stopping_what_has_stopped_is_no_error(machine):
     server.lease.release()
     await asyncio.to_thread(ends, *machine.starts, state.watchdog_pid)
     stop_server(state)
+    assert local_servers(machine.home) == []
+    assert len(machine.starts) == 1
 
 
 @pytest.mark.long("servers that stop and start again and again: 12 s")

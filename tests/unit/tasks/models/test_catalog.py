@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.calls import CleanUp, Endpoint
 from tasks.core.errors import InputError
-from tasks.models.catalog import find_profile, profiles
-from tasks.models.profile import CleanUp, Endpoint, Profile
+from tasks.models.catalog import find_profile, named_profile, profile_by_server, profiles
+from tasks.models.profile import Profile
 
 SHIPPED = profiles()
 
@@ -41,12 +42,26 @@ def test_a_model_gets_its_profile_by_name_however_it_is_written(model, name):
 
 
 def test_an_unknown_name_gets_the_profile_of_its_family():
-    assert find_profile("my-own:latest", "qwen25vl").name == "qwen2.5vl"
+    assert profile_by_server("qwen25vl", "").name == "qwen2.5vl"
 
 
-def test_a_name_wins_over_a_family():
+def test_the_name_of_its_weights_wins_over_a_family():
     """olmOCR 2 is a Qwen2.5-VL by family."""
-    assert find_profile("olmocr-2:7b", "qwen25vl").name == "olmocr-2"
+    assert profile_by_server("qwen25vl", "allenai/olmOCR-2-7B-1025").name == "olmocr-2"
+    assert profile_by_server("", "/models/DeepSeek-OCR-Q8_0.gguf").name == "deepseek-ocr"
+
+
+def test_a_family_that_nobody_knows_gets_the_general_profile():
+    assert profile_by_server("llama", "chain.gguf").name == "general"
+
+
+def test_a_profile_is_found_by_its_own_name():
+    assert named_profile("olmocr-2").longest_side == 1288
+
+
+def test_a_profile_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(InputError, match=r"no profile 'olm'.*olmocr-2"):
+        named_profile("olm")
 
 
 @pytest.mark.parametrize("profile", SHIPPED.values(), ids=list(SHIPPED))

@@ -56,6 +56,7 @@ async def opened(
     retry_seconds: float = 60,
     fallback: Fallback = Fallback.NONE,
     profile: Profile = GENERAL,
+    schema: str = "",
 ) -> AsyncIterator[Reading]:
     plan = Plan(
         document=open_document(path, LimitSettings()),
@@ -72,7 +73,7 @@ async def opened(
     )
     store = ResultStore(plan.output)
     store.prepare()
-    call = plan_call(MODEL, profile, OPTIONS, OPTIONS.model_dump())
+    call = plan_call(MODEL, profile, OPTIONS, OPTIONS.model_dump(), schema)
     settings = ReadSettings(retry_seconds=retry_seconds)
     async with (
         Renderer(path, OPTIONS.longest_side, LimitSettings()) as renderer,

@@ -17,7 +17,7 @@ from tasks.documents.pdf import open_document
 from tasks.reading.events import PageDone
 from tasks.results.page import PageStatus
 from tasks.settings.reading import LimitSettings
-from tests.support import pdfs
+from tests.support import layers, pdfs
 from tests.support.ollama.scripted import reads, serving
 from tests.support.ollama.wire import DIGEST, MODEL
 from tests.unit.tasks.reading.page_reading import EMPTY, LOOP, OPTIONS, opened
@@ -121,6 +121,28 @@ async def test_with_a_fallback_the_last_text_is_stored_flagged_and_the_page_has_
     assert (result.status, result.reason, result.text) == (PageStatus.FAILED, FailureReason.EMPTY, "And so")
     assert [flag.name for flag in result.flags] == [FlagName.PARTIAL]
     assert reading.store.missing(reading.plan, DIGEST) == (1, 2)
+
+
+async def test_a_failed_page_is_taken_from_its_text_layer_flagged_and_counts_as_read(server, tmp_path):
+    path = layers.prose(tmp_path / "prose.pdf")
+    server.answers("/api/generate", EMPTY)
+    async with opened(server, path, attempts=1, fallback=Fallback.TEXT_LAYER) as reading:
+        await reading.fails(1, 1)
+        stored = reading.store.page(1)
+    assert (stored.status, stored.source) == (PageStatus.READ, "text-layer-fallback")
+    assert stored.text.startswith("A baker who lights the oven")
+    assert [flag.name for flag in stored.flags] == ["text-layer-fallback"]
+    assert "The model failed (empty)" in stored.flags[0].detail
+    assert stored.identity == reading.plan.identity(1, DIGEST)
+
+
+async def test_a_failed_page_without_a_legible_text_layer_has_failed(server, tmp_path):
+    path = layers.shifted(tmp_path / "shifted.pdf")
+    server.answers("/api/generate", EMPTY)
+    async with opened(server, path, attempts=1, fallback=Fallback.TEXT_LAYER) as reading:
+        await reading.fails(1, 1)
+        stored = reading.store.page(1)
+    assert (stored.status, stored.text, stored.source) == (PageStatus.FAILED, "", "model")
 
 
 def test_the_fallback_is_no_part_of_a_pages_identity(tmp_path):

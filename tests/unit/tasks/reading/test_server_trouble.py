@@ -28,7 +28,7 @@ async def test_a_transient_error_does_not_raise_the_temperature(server, reading,
 async def test_a_server_that_keeps_failing_ends_the_run_and_stores_nothing(server, reading):
     server.answers("/api/generate", fails(503, "busy"))
     server.answers("/api/version", fails(503, "busy"))
-    with pytest.raises(ServerError, match=r"busy.* while page 2 was read.*stand: run again"):
+    with pytest.raises(ServerError, match=r"busy.* while page 2 was read.*kept: run again"):
         await reading.reader.read(2, 1)
     assert len(server.asked("/api/generate")) == 3
     assert reading.store.page(2) is None
@@ -69,7 +69,7 @@ async def test_without_time_for_it_a_transient_error_is_not_retried(server, tmp_
 
 async def test_a_missing_model_ends_the_run_and_stores_nothing(server, reading):
     server.answers("/api/generate", fails(404, f"model '{MODEL}' not found"))
-    with pytest.raises(ModelError, match=r"stopped reading at page 1: .*not found.*stand"):
+    with pytest.raises(ModelError, match=r"stopped reading at page 1: .*not found.*kept"):
         await reading.reader.read(1, 1)
     page, load = server.asked("/api/generate")
     assert page["images"]

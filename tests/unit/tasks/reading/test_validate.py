@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
+from tasks.core.flags import FlagName
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.validate import part_of, validate
@@ -112,3 +114,27 @@ def test_thinking_that_took_all_tokens_is_named(answer):
 )
 def test_the_partial_text_of_a_bad_answer_has_a_loop_once(answer, part):
     assert part_of(answer) == part
+
+
+FRONT = "---\nprimary_language: {language}\nis_rotation_valid: {upright}\nrotation_correction: 90\n---\n"
+
+
+def test_what_the_model_claims_of_the_page_is_kept_beside_its_text():
+    page = validate(
+        answered(FRONT.format(language="en", upright="True") + "Text"), INKED, REQUEST, [CleanUp.FRONT_MATTER]
+    )
+    assert (page.text, page.flags) == ("Text", ())
+    assert page.claims == {"primary_language": "en", "is_rotation_valid": True, "rotation_correction": 90}
+
+
+def test_a_page_that_the_model_saw_turned_is_flagged():
+    page = validate(
+        answered(FRONT.format(language="en", upright="False") + "Text"), INKED, REQUEST, [CleanUp.FRONT_MATTER]
+    )
+    assert [flag.name for flag in page.flags] == [FlagName.MISREAD]
+
+
+def test_a_page_without_a_language_has_nothing_to_read():
+    page = validate(answered(FRONT.format(language="null", upright="True")), INKED, REQUEST, [CleanUp.FRONT_MATTER])
+    assert page.text == ""
+    assert "no text" in page.done[0]

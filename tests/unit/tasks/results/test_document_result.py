@@ -14,7 +14,7 @@ from prefect.exceptions import FailedRun
 
 from flows.orchestrator.result_json import RESULT_JSON
 from tasks.core.errors import AllFailedError, InputError, StorageError
-from tasks.core.jobs import Plan
+from tasks.core.jobs import Plan, page_identity
 from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import Listing, Manifest, RunStatus
@@ -47,6 +47,19 @@ def stored(output: Path, *pages: PageResult, status: RunStatus = RunStatus.COMPL
 
 def result_of(output: Path, *pages: PageResult, **changes: Any) -> DocumentResult:
     return DocumentResult.of(planned(output=output), stored(output, *pages, **changes))
+
+
+class TestData:
+    def test_the_data_of_a_page_are_had_by_its_place(self, tmp_path: Path):
+        options = OPTIONS.model_copy(update={"schema_sha256": "b" * 64})
+        identity = page_identity(DOCUMENT.sha256, 1, DIGEST, options)
+        result = result_of(tmp_path, page(1, data={"total": 1}, identity=identity), options=options)
+        assert result.pages[0].data == {"total": 1}
+        assert result.data_path == tmp_path / "data.jsonl"
+
+    def test_without_a_schema_there_are_none(self, tmp_path: Path):
+        result = result_of(tmp_path, page(1))
+        assert (result.pages[0].data, result.data_path) == (None, None)
 
 
 class TestText:

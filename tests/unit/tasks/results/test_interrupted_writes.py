@@ -142,5 +142,7 @@ async def test_a_turn_ends_with_the_error_that_ends_its_run(store):
 async def test_runs_of_different_documents_do_not_wait(store, tmp_path):
     other = ResultStore(tmp_path / "results" / "letter-bbbbbbbbbbbb")
     other.prepare()
-    async with asyncio.timeout(PATIENCE), store.lock(), other.lock():
-        pass
+    heard: list[Any] = []
+    with subscribe(heard.append):
+        async with asyncio.timeout(PATIENCE), store.lock(), other.lock():
+            assert heard == []  # who waits says so

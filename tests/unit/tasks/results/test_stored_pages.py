@@ -158,3 +158,44 @@ def test_a_page_without_result_is_left_out_of_the_document(store):
     store.write_page(page(2, "two"))
     store.write_document((1, 2))
     assert store.document_path.read_text() == "<!-- page 2 -->\n\ntwo\n\n"
+
+
+# Data
+
+
+def test_data_are_stored_with_their_page_and_read_back(store):
+    store.write_page(page(1, data={"z": 1.5, "a": ["Grüße", None]}))
+    result = store.page(1)
+    assert result.data == {"z": 1.5, "a": ["Grüße", None]}
+    assert list(result.data) == ["z", "a"]
+
+
+def test_a_page_without_data_is_stored_as_by_versions_before_data(store):
+    store.write_page(page(1))
+    assert "data" not in json.loads((store.pages_path / "0001.json").read_text())
+
+
+def test_data_have_a_line_for_each_page_in_order_which_says_why_there_are_none(store):
+    for result in (page(3, data={"total": 3}), page(1, data=[1]), failed(2), blank(4)):
+        store.write_page(result)
+    store.write_data((1, 2, 3, 4))
+    assert [json.loads(line) for line in store.data_path.read_text().splitlines()] == [
+        {"page": 1, "status": "read", "data": [1]},
+        {"page": 2, "status": "failed", "data": None, "reason": "truncated"},
+        {"page": 3, "status": "read", "data": {"total": 3}},
+        {"page": 4, "status": "blank", "data": None},
+    ]
+
+
+def test_no_text_within_data_ends_a_line(store):
+    text = "a\nb\u2028c\u2029d\u0085e"
+    store.write_page(page(1, data=text))
+    store.write_data((1,))
+    (line,) = store.data_path.read_text().splitlines()
+    assert json.loads(line)["data"] == text
+
+
+def test_in_a_strict_run_a_flagged_page_has_no_data(store):
+    store.write_page(flagged(1).model_copy(update={"data": {"total": 1}}))
+    store.write_data((1,), strict=True)
+    assert json.loads(store.data_path.read_text()) == {"page": 1, "status": "failed", "data": None, "reason": "flagged"}

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tasks.batches.one_at_a_time import one_at_a_time
+from tasks.core.file_locks import take_exclusive, take_shared
 from tasks.retention.clean import clean_files, expired_files
 from tasks.retention.expired import DAY_SECONDS, Kind, sweep
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import take_exclusive, take_shared
 from tests.support.nights import Nights
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tasks.backends.registry import BACKENDS
 from tasks.core.errors import InputError
-from tasks.core.jobs import ON_AWS, BackendName
+from tasks.core.jobs import BackendName
 from tasks.runs.choose_backend import choose_backend
 from tasks.settings.settings import Settings, load_settings
+
+ON_AWS = [name for name, known in BACKENDS.items() if known.status is not None]
 
 
 @pytest.mark.usefixtures("clean_environment")

@@ -9,13 +9,14 @@ from tasks.inference.api import Api
 from tasks.serving.clients import new_client
 from tests.support.ollama.scripted import Say, ScriptedOllama, fails, says
 from tests.support.ollama.wire import MODEL
+from tests.support.waiting import PATIENCE
 
 LISTED = says(object="list", data=[{"id": "vlm", "object": "model", "owned_by": "vllm", "max_model_len": 4096}])
 NO_PATH = Say(b'{"error":{"message":"File Not Found","type":"not_found_error","code":404}}', 404)
 
 
 async def names(url: str, api: Api = Api.AUTO) -> list[str]:
-    async with new_client(api, url, timeout=5) as client:
+    async with new_client(api, url, timeout=PATIENCE) as client:
         return [model.name for model in await client.models()]
 
 
@@ -32,13 +33,14 @@ async def test_a_server_that_answers_ollamas_version_is_an_ollama(server: Script
         Say(b"not found", 404),
         says(error="Unexpected endpoint or method. (GET /api/version)"),
         fails(401, "no"),
+        Say(b"<!doctype html>", headers={"Content-Type": "text/html"}),
     ],
-    ids=["llama-server", "vLLM", "nginx", "LM Studio, under 200", "a gateway"],
+    ids=["llama-server", "vLLM", "nginx", "LM Studio, under 200", "a gateway", "a gateway with a web page"],
 )
 async def test_a_server_without_it_that_lists_models_speaks_openais_api(server: ScriptedOllama, answer: Say):
     server.answers("/api/version", answer)
     server.answers("/v1/models", LISTED)
-    async with new_client(Api.AUTO, server.url, timeout=5) as client:
+    async with new_client(Api.AUTO, server.url, timeout=PATIENCE) as client:
         assert [model.name for model in await client.models()] == ["vlm"]
         assert not client.downloads
 
@@ -66,7 +68,7 @@ async def test_a_server_that_refuses_access_to_both_says_so(server: ScriptedOlla
 @pytest.mark.parametrize("status", [502, 503])
 async def test_a_server_that_is_not_up_yet_is_asked_again_later(server: ScriptedOllama, status: int):
     server.answers("/api/version", fails(status, "starting"), says(version="0.33.0"))
-    async with new_client(Api.AUTO, server.url, timeout=5) as client:
+    async with new_client(Api.AUTO, server.url, timeout=PATIENCE) as client:
         with pytest.raises(TransientError):
             await client.version()
         assert await client.version() == "0.33.0"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import RunWarning
+from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.ollama.schema import load_body
 from tasks.serving.warmup import warm
 from tasks.settings.reading import WarmSettings
@@ -15,7 +17,7 @@ from tasks.slots.store import FileStore
 from tests.support.ollama.scripted import fails, reads, says
 from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.waiting import PATIENCE
-from tests.unit.tasks.serving.warming import REQUEST, warmed
+from tests.unit.tasks.serving.warming import REQUEST, family, warmed
 
 
 async def test_the_model_is_loaded_with_the_options_of_the_pages(server, client):
@@ -23,6 +25,28 @@ async def test_the_model_is_loaded_with_the_options_of_the_pages(server, client)
     load, *probes = server.asked("/api/generate")
     assert load == load_body(REQUEST)
     assert {probe["options"]["num_ctx"] for probe in probes} == {8192}
+
+
+async def test_the_model_is_loaded_with_what_its_family_asks_for(server, client):
+    """Another context than that of the pages would have it loaded twice."""
+    server.answers("/api/show", family("glmocr"))
+    seen = list[str]()
+
+    def adapt(details: ModelDetails) -> GenerateRequest:
+        seen.append(details.family)
+        return replace(REQUEST, num_ctx=10240, think=False)
+
+    warmth = await warmed(client, adapt=adapt)
+    assert (set(seen), warmth.family, warmth.thinks) == ({"glmocr"}, "glmocr", True)
+    asked = server.asked("/api/generate")
+    assert {(body["options"]["num_ctx"], body["think"]) for body in asked} == {(10240, False)}
+
+
+async def test_a_model_that_is_to_think_is_not_told_to_stop(server, client):
+    server.answers("/api/show", says(details={"family": "qwen3vl"}, capabilities=["vision", "thinking"]))
+    warmth = await warmed(client, adapt=lambda _: replace(REQUEST, think=True))
+    assert not warmth.thinks
+    assert all("think" not in body for body in server.asked("/api/generate"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,12 @@ async def test_requests_that_are_over_in_a_moment_are_counted_right_each_time(se
     server.answers("/api/generate", serving(serves, 0.02))
     counts = [(await measure_parallelism(client, REQUEST, asked)).slots for _ in range(5)]
     assert counts == [serves] * 5
+
+
+async def test_a_server_that_asks_for_a_pause_is_measured_after_it(server, client):
+    pause = replace(fails(429, "too many requests"), headers={"Retry-After": "1"})
+    server.answers("/api/generate", reads(), pause, serving(2, SECONDS))
+    assert (await measure_parallelism(client, REQUEST, 2)).slots == 2
 
 
 async def test_one_slot_needs_no_measuring(server, client):

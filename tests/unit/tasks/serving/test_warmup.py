@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.errors import ModelError, ServerError
+from tasks.core.errors import ModelError, SchemaRefusedError, ServerError
 from tasks.core.events import RunWarning
 from tasks.ollama.client import OllamaClient
 from tasks.serving.warmup import warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore
 from tests.support.ollama.scripted import Say, ScriptedOllama, fails, says
-from tests.support.ollama.wire import DIGEST, MODEL
+from tests.support.ollama.wire import DIGEST, LOADED, MODEL
 from tests.support.waiting import PATIENCE
 from tests.unit.tasks.serving.warming import REQUEST, family, warmed
 
@@ -168,3 +168,35 @@ async def test_a_model_of_the_digest_that_the_settings_name_reads(client: Ollama
     limits = WarmSettings(deadline_seconds=PATIENCE, model_digest=DIGEST[:12])
     warmth = await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
     assert warmth.digest == DIGEST
+
+
+# A JSON Schema
+
+
+async def test_a_server_that_takes_the_schema_gets_warm(server, client):
+    await warmed(client, schema='{"type":"object"}')
+    first, *_ = server.asked("/api/generate")[1:]
+    assert (first["format"], first["options"]["num_predict"]) == ({"type": "object"}, 1)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fails(500, "invalid JSON schema in format"),
+        fails(400, 'invalid format: "x"; expected "json" or a valid JSON Schema object'),
+        fails(500, '{"error":{"code":400,"message":"JSON schema error at #: unsupported $ref"}}'),
+    ],
+    ids=["Ollama's", "Ollama's of a format", "llama-server's within Ollama's"],
+)
+async def test_a_schema_that_the_server_refuses_ends_the_run_at_once(server, client, refusal: Say):
+    server.answers("/api/generate", says(**LOADED), refusal)
+    with pytest.raises(SchemaRefusedError, match=r"does not accept the JSON Schema\. .*Use fewer of"):
+        await warmed(client, schema='{"type":"object"}')
+    assert len(server.asked("/api/generate")) == 2
+
+
+async def test_an_engine_that_reads_text_alone_is_refused_a_schema_whatever_its_models_name(server, client):
+    server.answers("/api/show", family("tesseract"))
+    with pytest.raises(ModelError, match=r"is OCR \(Tesseract\) and reads text alone"):
+        await warmed(client, schema='{"type":"object"}')
+    assert server.asked("/api/generate") == []

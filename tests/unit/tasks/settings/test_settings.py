@@ -30,8 +30,9 @@ def test_a_misspelt_setting_is_an_error_and_not_a_default(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["HEARTH_TESSDATA", "HEARTH_EMBEDDED_MODELS"])
 def test_variables_of_the_embedded_server_are_accepted(monkeypatch: pytest.MonkeyPatch, name: str):
+    without = load_settings()
     monkeypatch.setenv(name, "/somewhere")
-    load_settings()
+    assert load_settings() == without
 
 
 def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch):

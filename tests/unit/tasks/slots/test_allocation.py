@@ -65,6 +65,7 @@ async def test_a_run_that_waits_learns_that_slots_came_free(store):
         told.clear()
         first.give()
         await asyncio.wait_for(told.wait(), PATIENCE)
+        await until_async(lambda: second.free > 0)
         await second.close()
 
 

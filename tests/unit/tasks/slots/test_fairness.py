@@ -114,7 +114,8 @@ lives = st.tuples(st.floats(0, 40), st.floats(0, 60), st.integers(1, 8))
 @given(st.integers(1, 8), st.lists(lives, min_size=1, max_size=8), st.floats(0.3, 4))
 def test_runs_that_come_and_die_never_have_more_in_flight_than_there_are_slots(slots, plans, page_seconds):
     runs = [Simulated(f"r{n}", come, come + life, wants) for n, (come, life, wants) in enumerate(plans)]
-    run_all(runs, slots, seconds=100, step=0.4, page_seconds=page_seconds)
+    seen = run_all(runs, slots, seconds=100, step=0.4, page_seconds=page_seconds)
+    assert max(seen) <= slots
 
 
 @settings(max_examples=12)

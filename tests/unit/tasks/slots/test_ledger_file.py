@@ -13,7 +13,7 @@ from tasks.core.errors import StorageError
 from tasks.slots.ledger import Ledger, knowing
 from tasks.slots.store import FileStore
 from tests.support.commands import ROOT
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.slots.shares import measured
 
 # The file
@@ -72,13 +72,14 @@ async def test_a_directory_that_cannot_be_written_is_reported(tmp_path):
 PAGES = """
 import asyncio, os, sys, time
 from pathlib import Path
-from tasks.slots.allocation import Share
+from tasks.slots.allocation import SlotAllocation
 from tasks.slots.store import FileStore
 from tasks.slots.ledger import Measured
 home, log, pages, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 async def main():
     slots, todo = asyncio.Event(), list(range(pages))
-    share = Share(FileStore.of(home, "server"), 4, Measured(what="m", slots=4, asked=4, at=time.time()), slots.set)
+    measured = Measured(what="m", slots=4, asked=4, at=time.time())
+    share = SlotAllocation(FileStore.of(home, "server"), 4, measured, slots.set)
     async def page():
         with log.open("a") as file:
             file.write(f"{time.time()} {os.getpid()} 1\\n")
@@ -109,8 +110,7 @@ def test_processes_share_slots_and_never_use_more_than_there_are(tmp_path):
     command = [sys.executable, "-c", PAGES, str(tmp_path), str(log), "20", "0.2"]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(5)]
     killed = processes[0]
-    while f" {killed.pid} 1" not in (log.read_text() if log.exists() else ""):
-        time.sleep(0.01)
+    until(lambda: log.exists() and f" {killed.pid} 1" in log.read_text())
     killed.kill()
     killed_at = time.time()
     assert [process.wait(PATIENCE) for process in processes[1:]] == [0] * 4

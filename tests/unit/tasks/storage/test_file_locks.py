@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tasks.core.events import Event, RunWarning, subscribe
+from tasks.core.file_locks import NAMED_SECONDS, take_exclusive, try_exclusive
 from tasks.core.owners import foreign_holder
 from tasks.storage import local
-from tasks.storage.file_locks import NAMED_SECONDS, take_exclusive, try_exclusive
 from tasks.storage.local import LocalFiles
 from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
 from tests.support.waiting import PATIENCE
@@ -26,7 +26,7 @@ IMPORTS = """
 from pathlib import Path
 import encodings.idna, contextvars, pwd
 import tasks.core.owners
-from tasks.storage.file_locks import take_exclusive, try_exclusive
+from tasks.core.file_locks import take_exclusive, try_exclusive
 from tasks.storage.local import LocalFiles
 from tasks.slots.store import FileStore
 """

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tasks.storage.file_locks import FileLock, is_held, remove_unheld, take_exclusive, try_exclusive
+from tasks.core.file_locks import FileLock, is_held, remove_unheld, take_exclusive, try_exclusive
 from tasks.storage.local import LocalFiles
 from tests.support.waiting import until
 

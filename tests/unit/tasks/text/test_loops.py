@@ -168,7 +168,8 @@ def test_columns_of_figures_are_no_loops(figures, lines):
 
 @given(st.text(st.sampled_from("0 1\n|"), max_size=600), st.booleans())
 def test_whatever_the_text_the_search_comes_to_an_end(text, cut):
-    find_loop(text, cut=cut)
+    found = find_loop(text, cut=cut)
+    assert found is None or 0 <= found.start <= len(text) - found.size
 
 
 @given(st.lists(st.text(st.characters(categories=["L"]), min_size=1, max_size=12), unique=True, max_size=200))

@@ -118,3 +118,18 @@ def test_the_least_confident_pages_come_first():
     rows = section.partition("\n## ")[0].splitlines()
     assert [row.split("|")[1].strip() for row in rows if row.startswith("| ")][2:] == ["4", "2"]
     assert "0.95" not in section
+
+
+def test_the_summary_tells_the_lowest_confidence_and_what_is_not_known():
+    pages = Listing(Path("/out/manifest.json"), 8, confidence=0.61, doubted=2, unsure=1)
+    assert "| confidence | lowest 0.61, 2 pages doubtful; unknown of 1 page |" in summary(
+        manifest(pages=pages), (), TEXT
+    )
+
+
+def test_a_page_of_unknown_confidence_says_so():
+    facts = {"identity": "i", "model": "m", "digest": "d", "finished_at": NOW}
+    read = PageResult(page=1, status=PageStatus.READ, **facts)
+    assert page_row(read, excerpts=False)["confidence"] == "unknown"
+    assert page_row(read.model_copy(update={"confidence": 0.5}), excerpts=False)["confidence"] == "0.50"
+    assert page_row(read.model_copy(update={"status": PageStatus.BLANK}), excerpts=False)["confidence"] == ""

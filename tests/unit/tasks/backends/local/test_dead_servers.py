@@ -16,8 +16,8 @@ import pytest
 from tasks.backends.local.lease import LocalLease
 from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
+from tasks.core.file_locks import take_exclusive
 from tasks.settings.settings import Settings
-from tasks.storage.file_locks import take_exclusive
 from tests.support.waiting import PATIENCE, until, until_async
 
 # As `ollama serve` does, it has a child in its group; and another that has left the group and the session.
@@ -117,7 +117,7 @@ async def test_a_run_learns_at_once_that_its_server_was_killed(server, home):
     lease = LocalLease(server, Settings(home=home))
     assert not lease.interruption.gone
     os.kill(pids(server)[0], signal.SIGKILL)
-    await until_async(lambda: lease.interruption.gone, 5)
+    await until_async(lambda: lease.interruption.gone)
     assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == lease.interruption.why
     lease.release()
 

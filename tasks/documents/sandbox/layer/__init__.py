@@ -1,0 +1,1 @@
+"""A page's text layer: its lines, their order, and the Markdown that they make."""

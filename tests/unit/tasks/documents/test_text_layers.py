@@ -1,0 +1,83 @@
+"""Text layers, extracted in the sandboxed process from PDFs of each kind, and judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.documents.shared_processes import shared_processes
+from tasks.layers.judge import Verdict
+from tasks.reading.layer_reader import LayerSource
+from tasks.settings.reading import LimitSettings
+from tests.support import layers
+from tests.support.pdfs import with_endless_page
+
+
+@pytest.fixture
+async def extracted(tmp_path):
+    """Return the text and the verdict of a kind's first page."""
+    async with shared_processes():
+
+        async def extract(make, *, limits=None) -> tuple[str, Verdict]:
+            found = []
+            source = LayerSource(make(tmp_path / "made.pdf"), limits or LimitSettings())
+            await source.judged([1], lambda _, text, verdict: found.append((text, verdict)))
+            return found[0]
+
+        yield extract
+
+
+async def test_sound_layers_are_sound(extracted):
+    verdicts = {make.__name__: (await extracted(make))[1] for make in layers.SOUND}
+    assert {name: verdict.why for name, verdict in verdicts.items() if not verdict.sound} == {}
+
+
+async def test_unsound_layers_are_not_sound(extracted):
+    verdicts = {make.__name__: (await extracted(make))[1] for make in layers.UNSOUND}
+    assert [name for name, verdict in verdicts.items() if verdict.sound] == []
+
+
+async def test_columns_are_read_one_after_the_other(extracted):
+    text, _ = await extracted(layers.columns)
+    assert text.startswith("# The warm oven\n\nleft words in the line 0 of it left words")
+    assert "The left column ends here.\n\nThe right column begins here." in text
+
+
+async def test_a_table_between_rules_is_a_table(extracted):
+    text, _ = await extracted(layers.table)
+    assert text.endswith(
+        "| Day | Loaves of bread |  |\n| --- | --- | --- |\n| Monday | 120 | 41 |\n| Tuesday | 85 | 27 |"
+    )
+
+
+async def test_the_cells_of_a_table_without_rules_stay_apart_and_in_their_row(extracted):
+    text, _ = await extracted(layers.figures)
+    assert "Benin | 35 400 | 35 401 | 35 402 | 35 403 | 35 404\n\nBotswana | 36 400" in text
+
+
+async def test_divided_words_are_joined_and_compounds_keep_their_hyphens(extracted):
+    text, _ = await extracted(layers.hyphenated)
+    assert "remarkably fond of the old and state-of-the-art ovens.\n\n- flour and water\n\n- salt and yeast" in text
+
+
+async def test_fields_and_annotations_are_part_of_the_text(extracted):
+    text, _ = await extracted(layers.with_form_and_note)
+    assert "Kowalczyk the miller" in text
+    assert "remember the yeast" in text
+
+
+async def test_a_turned_page_reads_as_an_upright_one(extracted):
+    assert (await extracted(layers.turned_page))[0] == (await extracted(layers.prose))[0]
+
+
+async def test_what_is_printed_twice_is_there_once(extracted):
+    assert (await extracted(layers.overprinted))[0] == (await extracted(layers.prose))[0]
+
+
+async def test_what_is_switched_off_is_not_there(extracted):
+    assert "draft" not in (await extracted(layers.switched_off))[0]
+
+
+async def test_a_page_that_takes_too_long_has_no_layer(extracted):
+    text, verdict = await extracted(with_endless_page, limits=LimitSettings(render_seconds=0.5))
+    assert (text, verdict.sound) == ("", False)
+    assert "too long" in verdict.why
