@@ -117,6 +117,8 @@ class Worker:
         self._served += 1
         try:
             if "layer" in request:
+                if isinstance(self._renderer, PictureRenderer):
+                    raise RefusedError("render", "a picture has no text layer")
                 return read_layer(self._renderer, request["layer"])
             header, pngs = self._renderer.render(request["page"], request["longest_side"])
         except Exception as error:  # noqa: BLE001 - as above; the page fails and says why

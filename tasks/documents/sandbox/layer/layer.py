@@ -11,7 +11,8 @@ from tasks.documents.sandbox.layer.ink import Glance, Word, pictures, share_with
 from tasks.documents.sandbox.layer.lines import Box, Line, cleaned, lines_of, upright
 from tasks.documents.sandbox.layer.markdown import markdown
 from tasks.documents.sandbox.layer.tables import Table, outlines, rules_of, tables_in
-from tasks.documents.sandbox.page_renderer import PageRenderer, sentence
+from tasks.documents.sandbox.page_images import sentence_of
+from tasks.documents.sandbox.page_renderer import PageRenderer
 from tasks.documents.wire import MOST_LAYER_BYTES
 
 _MOST_CHARACTERS = 200_000
@@ -32,7 +33,7 @@ def read_layer(renderer: PageRenderer, number: int) -> tuple[dict[str, Any], byt
     page, flags = renderer.prepared(number)
     figures, text = layer_of(page)
     if damages := renderer.damages(page):
-        flags.append(("damaged", f"Part of it could not be decoded: {sentence(damages)}."))
+        flags.append(("damaged", f"Part of it could not be decoded: {sentence_of(damages)}."))
     return {**figures, "flags": flags}, text
 
 
