@@ -29,6 +29,7 @@ from flows.api import (
 from flows.api import app as application_module
 from flows.api.app import create_app
 from flows.api.settings import ApiSettings
+from tasks.core.document_kinds import MEDIA_TYPES
 from tasks.settings.settings import Settings
 from tests.unit.flows.api.application import Application
 
@@ -124,7 +125,7 @@ def test_every_route_of_documents_requires_the_bearer_token_and_health_does_not(
 
 def test_a_document_may_be_sent_as_a_form_or_as_the_body():
     content = DESCRIBED["post", "/documents"]["requestBody"]["content"]
-    assert list(content) == ["multipart/form-data", "application/pdf"]
+    assert list(content) == ["multipart/form-data", *MEDIA_TYPES]
 
 
 async def test_responses_have_the_described_fields(api: Application):
