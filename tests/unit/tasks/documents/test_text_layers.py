@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from tasks.documents.shared_processes import shared_processes
 from tasks.layers.judge import Verdict
@@ -81,3 +82,14 @@ async def test_a_page_that_takes_too_long_has_no_layer(extracted):
     text, verdict = await extracted(with_endless_page, limits=LimitSettings(render_seconds=0.5))
     assert (text, verdict.sound) == ("", False)
     assert "too long" in verdict.why
+
+
+async def test_a_picture_has_no_text_layer(extracted):
+    text, verdict = await extracted(picture_of_words)
+    assert (text, verdict.sound, verdict.why) == ("", False, "a picture has no text layer")
+
+
+def picture_of_words(path):
+    path = path.with_suffix(".png")
+    Image.new("L", (200, 100), 255).save(path)
+    return path
