@@ -35,7 +35,8 @@ def field_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
     Inherited fields come first. The type is the one that `model` gives the field.
     """
-    annotations, described = {}, {}
+    annotations: dict[str, str] = {}
+    described: dict[str, str] = {}
     for kind in reversed(model.mro()):
         if issubclass(kind, BaseModel) and kind is not BaseModel:
             described |= _attributes(kind)
@@ -70,7 +71,7 @@ def _text_of(statement: ast.stmt | None) -> str:
 def _attributes(kind: type) -> dict[str, str]:
     """Return the names below `Attributes:` in a class's docstring, each with its text."""
     _, _, listed = (inspect.getdoc(kind) or "").partition("Attributes:\n")
-    described = {}
+    described: dict[str, str] = {}
     for entry in re.split(r"\n(?= {4}\S)", listed.split("\n\n")[0]):
         names, colon, text = entry.partition(":")
         if colon:
