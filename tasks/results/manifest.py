@@ -172,6 +172,7 @@ class Manifest(Frozen):
         shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
         text_layer: how many pages come from the document's own text; None if none do.
+        flags: what a person should know of the document as a whole.
         doubtful_below: confidence below which a page is doubtful.
     """
 

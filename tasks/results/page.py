@@ -80,6 +80,7 @@ class PageEntry(Frozen):
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
         first_seconds: from the final request to its first token, by the run's clock; None if it is not known.
         claims: what the model says of the page beside its text, such as olmOCR's `rotation_correction`; unchecked.
+        flags: what a person should know of the page.
         source: where its text comes from.
         layer: how its text layer was judged, if its text is that.
     """

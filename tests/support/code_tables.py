@@ -31,18 +31,21 @@ def member_rows(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
 
 
 def field_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
-    """Yield each field's name, type and description: its own, or the one in the class's docstring."""
-    described = _attributes(model)
-    for statement in _class_of(model).body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            name = statement.target.id
-            field = model.model_fields.get(name)
-            if field is not None and name in model.model_fields:
-                yield (
-                    f"`{name}`",
-                    f"`{ast.unparse(statement.annotation)}`",
-                    field.description or described.get(name, ""),
-                )
+    """Yield each field's name, type and description: its own, or the one in its class's docstring.
+
+    Inherited fields come first. The type is the one that `model` gives the field.
+    """
+    annotations: dict[str, str] = {}
+    described: dict[str, str] = {}
+    for kind in reversed(model.mro()):
+        if issubclass(kind, BaseModel) and kind is not BaseModel:
+            described |= _attributes(kind)
+            for statement in _class_of(kind).body:
+                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                    annotations[statement.target.id] = ast.unparse(statement.annotation)
+    for name, annotation in annotations.items():
+        if field := model.model_fields.get(name):
+            yield f"`{name}`", f"`{annotation}`", field.description or described.get(name, "")
 
 
 def error_rows(error: type[HearthError] = HearthError, depth: int = 0) -> Iterator[tuple[str, int, str]]:
@@ -68,7 +71,7 @@ def _text_of(statement: ast.stmt | None) -> str:
 def _attributes(kind: type) -> dict[str, str]:
     """Return the names below `Attributes:` in a class's docstring, each with its text."""
     _, _, listed = (inspect.getdoc(kind) or "").partition("Attributes:\n")
-    described = {}
+    described: dict[str, str] = {}
     for entry in re.split(r"\n(?= {4}\S)", listed.split("\n\n")[0]):
         names, colon, text = entry.partition(":")
         if colon:
