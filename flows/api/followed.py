@@ -15,7 +15,8 @@ from prefect.states import Cancelled, Scheduled
 from flows.api.prefect_state import PrefectCalls, Status, is_over, status_of
 from flows.api.records import Record
 from tasks.core.page_ranges import parse_ranges
-from tasks.results.manifest import DOUBTFUL, Manifest
+from tasks.results.listing import DOUBTFUL
+from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 

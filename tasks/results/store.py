@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from tasks.core.events import Progress, emit
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Document, Plan
-from tasks.results.manifest import DOUBTFUL, PAGES_BEGIN, PAGES_END, Listing, Manifest
+from tasks.results.listing import DOUBTFUL, PAGES_BEGIN, PAGES_END, Listing
+from tasks.results.manifest import Manifest
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
 from tasks.storage.files import StoragePath, files_at

@@ -11,7 +11,8 @@ from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
-from tasks.results.manifest import LayerTally, Listing, Manifest, RequestRecord, RunStatus
+from tasks.results.listing import Listing
+from tasks.results.manifest import LayerTally, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
 from tasks.results.usage import CostShares, EndpointRecord, Figures, Insight, MachineRecord
 from tasks.runs.advice import insight

@@ -17,7 +17,8 @@ from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard
 from tasks.core.jobs import BackendName, Document, ReadOptions
-from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, RunStatus
+from tasks.results.listing import PAGES_BEGIN, PAGES_END, Listing
+from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.report import DocumentStatus, Report, Row
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import DAY_SECONDS, Tally, sweep

@@ -10,7 +10,8 @@ from typing import Any
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, Plan, ReadOptions
-from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.listing import Listing
+from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
 

@@ -17,7 +17,8 @@ from tasks.core.errors import AllFailedError, InputError, StorageError
 from tasks.core.jobs import Plan, page_identity
 from tasks.core.page_ranges import format_ranges, parse_ranges
 from tasks.results.document_result import DocumentResult
-from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.listing import Listing
+from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tests.unit.tasks.results.stored import DIGEST, DOCUMENT, OPTIONS, failed, page, planned

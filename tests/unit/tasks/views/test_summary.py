@@ -9,7 +9,8 @@ from typing import Any
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, ReadOptions
-from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.listing import Listing
+from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import Attempt, PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.results.usage import EndpointRecord, MachineRecord, Spread
