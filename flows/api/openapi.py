@@ -52,6 +52,8 @@ class PagesView(BaseModel):
     read: int
     blank: int
     failed: list[int] = Field(description="Numbers of the failed pages.")
+    doubtful: list[int] = Field(description="Numbers of the doubtful pages, the least confident first.")
+    confidence_unknown: int = Field(description="Pages whose server does not tell its confidence.")
 
 
 class LinksView(BaseModel):

@@ -120,7 +120,10 @@ def test_the_status_counts_pages_and_has_prefects_state(backend: Backend, held: 
         **{"doubtful": [], "confidence_unknown": 2},
     }
     assert (now["status"], now["prefect"]["name"], now["cost_usd"]) == ("complete", "Completed", 0.0)
-    assert now["pages"]["done"] == 3
+    assert now["pages"] == {
+        **{"asked": 3, "done": 3, "read": 3, "blank": 0, "failed": []},
+        **{"doubtful": [], "confidence_unknown": 3},
+    }
     assert (now["machine"]["backend"], now["machine"]["slots"]) == ("url", 2)
 
 
