@@ -255,7 +255,7 @@ def test_a_bad_parameter_is_refused_with_the_reason(backend: Backend, tmp_path: 
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda path: b"Not a PDF.", "The document is not a PDF."),
+        (lambda path: b"Not a PDF.", "The document is not a PDF or picture (PNG, JPEG, TIFF or WebP), but text"),
         (lambda path: b"", "The document is empty (0 bytes)."),
         (lambda path: pdfs.cut_off(path).read_bytes(), "The document is truncated: its end is missing."),
         (lambda path: pdfs.encrypted(path, "One.", "secret").read_bytes(), "The document is encrypted."),
