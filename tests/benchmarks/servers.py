@@ -75,6 +75,7 @@ class PrefectServer:
     """Hearth's own local one, with the settings that Hearth gives it, and its access log switched on."""
 
     url: str
+    auth: str
     process: psutil.Process
     log: Path
     idle_share: float
@@ -89,7 +90,9 @@ class PrefectServer:
 
     def events(self) -> int:
         """Events that clients sent so far; they come over a WebSocket."""
-        found = httpx.post(f"{self.url}/events/filter", json={"filter": {}, "limit": 1}, timeout=60)
+        user, _, password = self.auth.partition(":")
+        asked = {"filter": {}, "limit": 1}
+        found = httpx.post(f"{self.url}/events/filter", json=asked, timeout=60, auth=(user, password))
         return int(found.raise_for_status().json()["total"])
 
     def settle(self) -> None:
@@ -132,7 +135,8 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         before = sum(server.cpu_times()[:2])
         time.sleep(_IDLE_SECONDS)
         idle_share = (sum(server.cpu_times()[:2]) - before) / _IDLE_SECONDS
-        yield PrefectServer(started["PREFECT_API_URL"], server, home / "server.log", idle_share)
+        url, auth = started["PREFECT_API_URL"], started["PREFECT_API_AUTH_STRING"]
+        yield PrefectServer(url, auth, server, home / "server.log", idle_share)
     finally:
         lease.release()
         with suppress(psutil.NoSuchProcess):
