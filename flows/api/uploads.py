@@ -23,7 +23,7 @@ from tasks.core.jobs import Document, Job
 from tasks.core.page_ranges import select_pages
 from tasks.core.private import make_directory, open_private
 from tasks.documents.pdf import inspect_document, password_from
-from tasks.runs.prepare import choose_setup
+from tasks.runs.setup import choose_setup
 from tasks.settings.settings import Settings
 
 _NAME_BYTES = 180

@@ -20,7 +20,7 @@ from tasks.core.events import Event, subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.options import Options
 from tasks.reading.events import ServerReleased
-from tasks.runs.prepare import choose_setup
+from tasks.runs.setup import choose_setup
 from tasks.settings.settings import Settings, load_settings
 
 _A_YEAR_MINUTES = 365 * 24 * 60

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import copy_context
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.cost_tracker import UsageObserver
-from tasks.runs.prepare import Setup, choose_setup
+from tasks.runs.setup import Setup, choose_setup
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 
@@ -199,15 +200,16 @@ def new_server_group(
     """Return servers that are not acquired yet, for documents of so many pages each; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     idle = settings.idle_minutes * 60
-    told = False
 
-    def adapt(details: ModelDetails) -> GenerateRequest:
-        nonlocal told
-        call = setup.call_on(details.family, details.weights)
-        if call.profile.name != setup.call.profile.name and not told:
-            told = True
+    @cache
+    def request_by(family: str, weights: str) -> GenerateRequest:
+        call = setup.call_on(family, weights)
+        if call.profile.name != setup.call.profile.name:
             emit(Progress(f"{call.model} gets the profile {call.profile.name}, by what its server says of it"))
         return call.request(idle)
+
+    def adapt(details: ModelDetails) -> GenerateRequest:
+        return request_by(details.family, details.weights)
 
     request = setup.call.request(idle)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget, adapt)

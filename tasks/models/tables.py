@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tasks.models.html_table import parse_table, table_places
 from tasks.models.prose import map_prose
+from tasks.text.markdown import table
 
 _RULE = re.compile(r":?-+:?")
 _PIPE = re.compile(r"(?<!\\)\|")
@@ -27,10 +28,9 @@ def markdown_tables_to_html(text: str) -> str:
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of cells as a Markdown table, the first row as its head. Short rows are filled up."""
-    width = max(map(len, rows), default=0)
-    lines = [[*row, *[""] * (width - len(row))] for row in rows]
-    lines.insert(1, ["---"] * width)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    width = max(map(len, rows))
+    head, *body = ([*row, *[""] * (width - len(row))] for row in rows)
+    return "\n".join(table(head, body))
 
 
 def row_cells(line: str) -> list[str]:
@@ -76,12 +76,12 @@ def _missing(beside: str) -> int:
 
 def _markdown(source: str) -> str | None:
     """Return a table as Markdown; None if that would lose something."""
-    table = parse_table(source)
-    rows = [[cell.text.replace("|", "\\|") for cell in row] for row in table.rows if row]
+    parsed = parse_table(source)
+    rows = [[cell.text.replace("|", "\\|") for cell in row] for row in parsed.rows if row]
     cells = sum(map(len, rows))
-    if not table.is_plain or not rows or len(rows) * max(map(len, rows)) > _MOST_PADDED * cells + _LEAST_CELLS:
+    if not parsed.is_plain or not rows or len(rows) * max(map(len, rows)) > _MOST_PADDED * cells + _LEAST_CELLS:
         return None
-    caption = f"{table.caption}\n\n" if table.caption else ""
+    caption = f"{parsed.caption}\n\n" if parsed.caption else ""
     return f"{caption}{markdown_table(rows)}"
 
 

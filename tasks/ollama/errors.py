@@ -12,9 +12,9 @@ from tasks.core.errors import (
     PageError,
     ServerError,
     ServerFaultError,
-    TransientError,
 )
 from tasks.inference.server_words import server_words
+from tasks.inference.status_errors import status_error
 
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 
@@ -45,11 +45,8 @@ def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthErr
     if status == 404 and words is None:
         return ServerError(f"There is no Ollama at {url} (HTTP 404). Correct HEARTH_URL.")
     words = words or f"HTTP {status}"
-    if status in _PASSING_STATUS:
-        return TransientError(f"{url} cannot answer just now: {words}.")
-    if status in {401, 403}:
-        cause = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
-        return ServerError(f"{url} refuses access ({words}): {cause}; check the address.")
+    if error := status_error(url, status, words, _PASSING_STATUS, authorized=authorized):
+        return error
     if status == 404 or any(text in words.lower() for text in _PERMANENT):
         return ModelError(words)
     if status in {400, 413} or any(text in words.lower() for text in _REFUSED_FORMAT):

@@ -13,9 +13,9 @@ from tasks.core.errors import (
     PageError,
     ServerError,
     ServerFaultError,
-    TransientError,
 )
 from tasks.inference.server_words import server_words
+from tasks.inference.status_errors import status_error
 
 _PASSING_STATUS = {408, 409, 425, 429, 499, 502, 503, 504, 529}
 # Of vLLM, which counts the answer's most tokens in; and of SGLang and OpenAI.
@@ -41,12 +41,8 @@ def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthErr
     if status == 404 and words is None:
         return ServerError(f"There is no API of OpenAI's at {url} (HTTP 404). Correct HEARTH_URL.")
     words = words or f"HTTP {status}"
-    if status in _PASSING_STATUS:
-        return TransientError(f"{url} cannot answer just now: {words}.")
-    if status in {401, 403}:
-        reason = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
-        return ServerError(f"{url} refuses access ({words}): {reason}; check the address.")
-    return _of_request(url, status, words)
+    error = status_error(url, status, words, _PASSING_STATUS, authorized=authorized)
+    return error or _of_request(url, status, words)
 
 
 def _of_request(url: str, status: int, words: str) -> HearthError:

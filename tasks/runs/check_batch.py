@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.batches.batch import Batch, find_documents
 from tasks.batches.shards import FOLDER
 from tasks.core.errors import InputError
-from tasks.runs.prepare import choose_setup
+from tasks.runs.setup import choose_setup
 from tasks.settings.settings import Settings
 from tasks.storage.files import files_at
 

@@ -167,7 +167,7 @@ def at_once_while_some_wait(
 
     It is the usual number, not the largest, which a late clock may raise by one for a moment. With the clock of a busy
     client the mean is more exact: the durations add up to it, whenever they seem to end. Only the time `between` is
-    looked at. The result is None if some waited for less than `least` seconds, by default half of a request's length.
+    looked at. The result is None unless some waited for `least` seconds in all, by default half of a request's length.
     """
     seconds = _seconds_while_some_wait(spans, *between)
     if least is None:

@@ -20,7 +20,7 @@ _CLOSE_SECONDS = 10.0
 class SlotAllocation:
     """The slots of one server that this run may use, `most` at most. Everything happens on one event loop.
 
-    `changed` is called when more slots may have come free, or their number has changed; it follows the server's
+    `changed` is called when more slots may have come free, or their number has changed. The number follows the server's
     replicas.
 
     Attributes:

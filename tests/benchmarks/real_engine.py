@@ -30,7 +30,7 @@ from tasks.core.options import Options
 from tasks.inference.api import Api
 from tasks.inference.schema import Answer
 from tasks.ollama.address import free_port
-from tasks.runs.prepare import choose_setup
+from tasks.runs.setup import choose_setup
 from tasks.serving.clients import new_client
 from tasks.settings.settings import Settings
 from tests.benchmarks.makespan import render

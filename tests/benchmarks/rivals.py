@@ -25,7 +25,7 @@ import psutil
 from tasks.core.options import Options
 from tasks.embedded.models import DEFAULT_MODEL
 from tasks.ollama.schema import page_body
-from tasks.runs.prepare import choose_setup
+from tasks.runs.setup import choose_setup
 from tasks.settings.settings import Settings
 
 

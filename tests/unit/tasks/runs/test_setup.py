@@ -12,7 +12,7 @@ from tasks.core.events import Event, RunWarning, subscribe
 from tasks.core.jobs import page_identity
 from tasks.core.options import Headers, Options, Pictures
 from tasks.models.prompts import general_prompt, schema_prompt
-from tasks.runs.prepare import Setup, choose_setup
+from tasks.runs.setup import Setup, choose_setup
 from tasks.settings.settings import load_settings
 
 DIGEST = "d" * 64
