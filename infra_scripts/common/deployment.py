@@ -1,4 +1,4 @@
-"""What `hearth infra` and its stacks exchange: plans, requests to CloudFormation, states and options."""
+"""Values that `hearth infra` and its stacks exchange: plans, requests to CloudFormation, states and options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -88,7 +88,7 @@ def required_permissions(request: StackRequest, place: Place) -> tuple[Permissio
 
 
 def is_needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:
-    """Whether a resource with these properties needs an action of its type."""
+    """Return whether a resource with these properties needs an action of its type."""
     for name in ("*", kind):
         for pattern, keys in ONLY_WITH.get(name, {}).items():
             if fnmatchcase(action, pattern) and not _has(properties, keys):

@@ -10,7 +10,7 @@ from tasks.core.errors import CloudError
 
 
 class StackOutputs(BaseModel):
-    """What a run needs to know of a pool's stack: a field for each output, such as Url or ImageTag.
+    """The outputs of a pool's stack, a field each, such as Url or ImageTag.
 
     Attributes:
         named: name of the stack, with {pool} for the pool's.

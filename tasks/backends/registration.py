@@ -1,4 +1,4 @@
-"""What the product must know of a backend before it is opened: one object for each, which `registry` lists."""
+"""The registration of a backend: its name, how to open and check it, and what its cloud can be asked."""
 
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass

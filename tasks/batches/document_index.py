@@ -20,7 +20,7 @@ from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_pa
 INDEX = "documents.jsonl"
 _OF_TEXT = {"prompt", "longest_side", "num_ctx", "num_predict", "attempts"}
 _FORMER_TIMES = {"timeout_seconds": 300, "timeout_least_seconds": 30, "retry_seconds": 60}
-"""What entries of earlier versions also depend on, at its default then; it decides nothing about a page's text."""
+"""Settings on which entries of earlier versions also depend, at their defaults then. They do not change the text."""
 _S3_SECONDS = 10.0
 """How often the index is saved in S3, where it is written anew. A document missing from it is only opened again."""
 

@@ -1,4 +1,4 @@
-"""How a model is called: the parts of its profile that settings may replace."""
+"""Calls of a model: the parts of its profile that settings may replace."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -30,7 +30,7 @@ class CleanUp(StrEnum):
 
 
 class Sampling(Frozen):
-    """How the model chooses among tokens, beside the temperature; None leaves it to the server."""
+    """Options of sampling beside the temperature; None leaves one to the server."""
 
     top_k: int | None = Field(None, ge=0, description="Tokens to choose from.")
     top_p: float | None = Field(None, gt=0, le=1, description="Probability that the tokens to choose from sum up to.")

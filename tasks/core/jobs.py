@@ -66,7 +66,7 @@ class ReadOptions(Frozen):
     profile: str | None = Field(None, exclude_if=lambda value: value is None)
     overrides: dict[str, Any] = Field({}, exclude_if=operator.not_)
     schema_sha256: str = Field("", exclude_if=operator.not_)
-    """Of the JSON Schema that answers follow; see `tasks.core.json_schema.schema_digest`."""
+    """Digest of the JSON Schema that answers follow; see `tasks.core.json_schema.schema_digest`."""
 
 
 class Document(Frozen):

@@ -11,11 +11,11 @@ from tasks.core.schema_check import SchemaChecker, TooComplexError, compile_patt
 from tasks.core.strict_json import depth_of, parse_json
 
 LARGEST_BYTES = 65_536
-"""Of a schema; it is part of each page's prompt."""
+"""Largest schema, bytes; it is part of each page's prompt."""
 DEEPEST = 32
-"""Objects and lists within each other, in a schema."""
+"""Most objects and lists within each other in a schema."""
 MOST_PATTERNS = 32
-"""In a schema: a pattern takes up to 0.3 s to compile."""
+"""Most patterns in a schema; one takes up to 0.3 s to compile."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFUSED = {
     "$dynamicRef": "engines do not follow it; use $ref",

@@ -1,4 +1,4 @@
-"""How documents are read: the options that flows for one document and for many share."""
+"""The options of reading, which flows for one document and for many share."""
 
 from enum import StrEnum
 from typing import Any, Self
@@ -39,17 +39,17 @@ _ADDED: dict[str, Any] = {}
 
 
 class TextLayer(StrEnum):
-    """Whether the text that a PDF already has stands for its pages, so that no model is asked for them."""
+    """Pages that are taken from the text that their PDF already has, without a model."""
 
     NEVER = "never"
     AUTO = "auto"
-    """For the pages whose text layer is sound."""
+    """The pages whose text layer is sound."""
     ALWAYS = "always"
-    """For every page that has text; those whose layer is not sound are flagged."""
+    """Every page that has text; those whose layer is not sound are flagged."""
 
 
 class Fallback(StrEnum):
-    """What is stored of a page when all its attempts have failed."""
+    """The text to store for a page when all its attempts have failed."""
 
     NONE = "none"
     PARTIAL = "partial"
@@ -59,14 +59,14 @@ class Fallback(StrEnum):
 
 
 class Headers(StrEnum):
-    """What becomes of running headers, running footers and page numbers."""
+    """Treatment of running headers, running footers and page numbers."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
 class Pictures(StrEnum):
-    """What becomes of pictures; text within them is always read."""
+    """Treatment of pictures; text within them is always read."""
 
     OMIT = "omit"
     PLACEHOLDER = "placeholder"

@@ -1,4 +1,4 @@
-"""How long an answer may take: until it begins, between its pieces, and as a whole."""
+"""Time limits of an answer: until it begins, between its pieces, and as a whole."""
 
 from __future__ import annotations
 

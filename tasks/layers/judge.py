@@ -36,7 +36,7 @@ _RIGHT_TO_LEFT = {"R", "AL"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a page's text layer is worth.
+    """The verdict on a page's text layer.
 
     Attributes:
         sound: whether it may stand for the page.

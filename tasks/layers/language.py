@@ -1,4 +1,4 @@
-"""Whether text is language: by its pairs of letters, or by the common characters of Chinese, Japanese and Korean."""
+"""Recognize language by pairs of letters, or by the common characters of Chinese, Japanese and Korean."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMMON = 0.15
 
 @dataclass(frozen=True)
 class Likeness:
-    """How much a text is like a language.
+    """The likeness of a text to a language.
 
     Attributes:
         language: the language that it is most like, as ISO 639-1; empty if there is nothing to tell it by.

@@ -19,7 +19,7 @@ class PageDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayersCounted(Event):
-    """Of the pages that a model has read, so many have a sound text layer."""
+    """An event: so many of the pages that a model has read have a sound text layer."""
 
     sound: int
     pages: int

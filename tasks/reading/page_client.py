@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _PageRequest:
-    """What is sent for an attempt at a page."""
+    """The request of an attempt at a page."""
 
     image: PageImage
     prompt: str

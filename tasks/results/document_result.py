@@ -26,7 +26,7 @@ class Result(BaseModel):
 
 
 class PageCounts(Result):
-    """How many pages there are, by status, flagged, doubtful, of unknown confidence, and read by this run."""
+    """Numbers of pages: by status, flagged, doubtful, of unknown confidence, and read by this run."""
 
     pages: int = 0
     read: int = 0

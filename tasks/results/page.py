@@ -38,7 +38,7 @@ class PageStatus(StrEnum):
 
 
 class PageSource(StrEnum):
-    """Where a page's text comes from."""
+    """The source of a page's text."""
 
     MODEL = "model"
     TEXT_LAYER = "text-layer"
@@ -48,7 +48,7 @@ class PageSource(StrEnum):
 
 
 class LayerRecord(Frozen):
-    """How a page's text layer was judged.
+    """The judgement of a page's text layer.
 
     Attributes:
         score: 0 to 1; how much of it is as text of a language is, and is what the page shows.

@@ -10,7 +10,7 @@ from tasks.core.jobs import BackendName, Frozen
 
 
 class Spread(Frozen):
-    """Where most of some values lie: their median and their 95th percentile."""
+    """The spread of some values: their median and their 95th percentile."""
 
     median: float
     p95: float

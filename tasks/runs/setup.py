@@ -1,4 +1,4 @@
-"""How documents are read, by the request and the settings: which backend, model and profile, and what is sent."""
+"""Choose how documents are read, by the request and the settings: backend, model, profile, and what is sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ from tasks.settings.settings import Settings
 
 _CALL_OPTIONS = ("prompt", "longest_side", "num_ctx", "num_predict")
 _OF_AN_ATTEMPT = {"temperatures"}
-"""Of the settings that stand in place of a profile's, what does not decide which stored pages are found again."""
+"""Settings that replace a part of the profile, and do not decide which stored pages are found again."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How documents are read: the same for all documents of a batch.
+    """The way to read documents, the same for all documents of a batch.
 
     Attributes:
         options: that decide which stored pages are found again.

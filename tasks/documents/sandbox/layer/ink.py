@@ -1,4 +1,4 @@
-"""What a page shows, against what its text layer says: words without ink, ink without words, and pictures."""
+"""Compare a page's image with its text layer: words without ink, ink without words, and pictures."""
 
 from __future__ import annotations
 

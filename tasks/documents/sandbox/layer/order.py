@@ -29,7 +29,7 @@ _MOST = 3_000
 
 @dataclass(frozen=True)
 class Row:
-    """What stands side by side on one line of a column.
+    """The cells that stand side by side on one line of a column.
 
     Attributes:
         cells: from left to right.
