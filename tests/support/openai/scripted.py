@@ -7,12 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tasks.inference.schema import Answer, GenerateRequest
+from tasks.openai.client import OpenAIClient
 from tests.support.in_thread import in_thread
 from tests.support.ollama.scripted import Say, ScriptedOllama, says, streams
 
 MODEL = "reader"
 MODELS = "/v1/models"
 CHAT = "/v1/chat/completions"
+REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=100, keep_alive=60)
+
+
+async def read(client: OpenAIClient, request: GenerateRequest = REQUEST) -> Answer:
+    """Have a page read."""
+    return await client.generate(request, "Read.", (b"PNG",))
 
 
 class ScriptedOpenAI(ScriptedOllama):
