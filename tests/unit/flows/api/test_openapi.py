@@ -28,6 +28,7 @@ from flows.api import (
 )
 from flows.api import app as application_module
 from flows.api.app import create_app
+from flows.api.followed import Followed
 from flows.api.settings import ApiSettings
 from tasks.core.document_kinds import MEDIA_TYPES
 from tasks.settings.settings import Settings
@@ -137,6 +138,16 @@ async def test_responses_have_the_described_fields(api: Application):
     assert set(run["links"]) == set(schemas["LinksView"]["properties"])
     assert set(listed) == set(schemas["ListView"]["properties"])
     assert set(listed["documents"][0]) == set(schemas["ListedView"]["properties"])
+
+
+async def test_nothing_of_a_run_is_left_out_of_its_response(api: Application):
+    record = api.run(None)
+    view = await Followed(record, api.service.prefect).view(None)
+    run = (await api.client.get(f"/documents/{record.id}")).json()
+    assert set(run) == set(view)
+    assert {name: set(run[name]) for name in ("pages", "links")} == {
+        name: set(view[name]) for name in ("pages", "links")
+    }
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
