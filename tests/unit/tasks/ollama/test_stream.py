@@ -18,6 +18,7 @@ from tasks.inference.json_values import json_values
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.ollama.client import OllamaClient
 from tasks.ollama.stream import most_bytes
+from tests.support.cases import cases_or_skip
 from tests.support.ollama.scripted import Say, ScriptedOllama, piece, reads, streams
 from tests.support.ollama.wire import MODEL
 from tests.support.waiting import PATIENCE
@@ -174,8 +175,7 @@ def recorded() -> list[dict[str, Any]]:
     return [each for each in map(json.loads, lines) if each["path"] == "/api/generate" and each["lines"]]
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason=f"no {RECORDED}")
-@pytest.mark.parametrize("each", recorded(), ids=lambda each: each["case"])
+@pytest.mark.parametrize("each", cases_or_skip(recorded(), lambda each: each["case"], RECORDED))
 async def test_every_recorded_answer_is_an_answer_or_an_error_of_ours(server, each):
     body = "".join(f"{line}\n" for line in each["lines"] if line != "...").encode()
     last = json.loads(each["lines"][-1]) if each["lines"][-1].startswith("{") else {}

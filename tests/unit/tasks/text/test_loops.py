@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.text.loops import LoopDetector, find_loop
+from tests.support.cases import cases_or_skip
 
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "pdfs"
 PAGE = "# Annual report\n\nThe year was a good one for all who took part in it, as the next table shows.\n\n"
@@ -177,8 +178,7 @@ def test_words_that_all_differ_are_no_loop(words):
     assert find_loop(" ".join(words)) is None
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}")
-@pytest.mark.parametrize("path", sorted(SHARED.glob("*.pdf")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", cases_or_skip(sorted(SHARED.glob("*.pdf")), lambda path: path.name, SHARED))
 def test_the_text_of_real_pages_is_no_loop(path):
     with pymupdf.open(path) as pdf:
         for page in pdf:

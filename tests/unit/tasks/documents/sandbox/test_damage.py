@@ -13,8 +13,10 @@ from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.page_images import Limits, RefusedError
 from tasks.documents.sandbox.page_renderer import PageRenderer
 from tests.support import damaged, pdfs
+from tests.support.cases import cases_or_skip
 
 SHARED = Path(__file__).parents[5].parent / "shared"
+PDFS = SHARED / "pdfs"
 LIMITS = Limits(pages=1000, image_megapixels=250)
 CODINGS = sorted(damaged.pictures())
 # A progressive JPEG has zeros of its own, and MuPDF says nothing of a hole in one.
@@ -163,8 +165,7 @@ def test_damage_is_recognized(case, expected):
     assert verdict(SHARED / "cases" / f"{case}.pdf") == expected
 
 
-@pytest.mark.skipif(not (SHARED / "pdfs").is_dir(), reason="the documents are not here")
-@pytest.mark.parametrize("path", sorted((SHARED / "pdfs").glob("*.pdf")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", cases_or_skip(sorted(PDFS.glob("*.pdf")), lambda path: path.stem, PDFS))
 def test_sound_documents_get_no_flags(path):
     assert verdict(path, 1) in {"clean", "blank"}
 
