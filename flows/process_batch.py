@@ -33,7 +33,8 @@ from tasks.core.escaping import escape_line
 from tasks.core.events import Progress, emit, subscribe
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
-from tasks.results.report import Report, Row
+from tasks.results.report import Report
+from tasks.results.rows import Row
 from tasks.retention.clean import clean_files
 from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
 from tasks.settings.settings import Settings, load_settings

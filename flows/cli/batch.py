@@ -15,7 +15,8 @@ from tasks.core.events import Progress, emit
 from tasks.core.jobs import Fallback, TextLayer
 from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
-from tasks.results.report import DocumentStatus, Report
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus
 from tasks.settings.settings import load_settings
 
 _EXIT_FAILED = 3

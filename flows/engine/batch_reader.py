@@ -33,7 +33,8 @@ from tasks.core.events import Event, Listener, PagesStarted, Progress, RunWarnin
 from tasks.core.jobs import Job
 from tasks.reading.events import LayersCounted, PageDone
 from tasks.results.manifest import Manifest
-from tasks.results.report import DocumentStatus, Report, Row, shared_out
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row, shared_out
 from tasks.runs.advice import insight, layers_advice
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth

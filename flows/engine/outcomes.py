@@ -23,7 +23,7 @@ from tasks.results.batch_result import BatchResult
 from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
-from tasks.results.report import DocumentStatus
+from tasks.results.rows import DocumentStatus
 
 T = TypeVar("T")
 

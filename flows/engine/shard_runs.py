@@ -27,7 +27,8 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard, ShardPlan
 from tasks.core.errors import UnavailableError
 from tasks.core.events import Progress, RunWarning, emit
-from tasks.results.report import DocumentStatus, Report, Row
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row
 from tasks.storage.files import StoragePath
 
 DEPLOYMENT = "process-batch/on-demand"

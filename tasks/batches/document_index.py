@@ -12,7 +12,7 @@ from typing import Self
 
 from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
-from tasks.results.report import DocumentStatus, Row, data_of, text_of
+from tasks.results.rows import DocumentStatus, Row, data_of, text_of
 from tasks.settings.reading import OVERRIDES
 from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path

@@ -19,7 +19,8 @@ from tasks.batches.shards import Shard
 from tasks.core.jobs import BackendName, Document, ReadOptions
 from tasks.results.listing import PAGES_BEGIN, PAGES_END, Listing
 from tasks.results.manifest import Manifest, RunStatus
-from tasks.results.report import DocumentStatus, Report, Row
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import DAY_SECONDS, Tally, sweep
 from tasks.runs.usage_log import MACHINES, Held, Taken

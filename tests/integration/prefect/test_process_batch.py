@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.results.report import DocumentStatus, Report, Row
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row
 from tests.benchmarks.page_times import write_pdf
 from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers

@@ -13,7 +13,7 @@ from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.core.errors import InputError
-from tasks.results.report import DocumentStatus, Row
+from tasks.results.rows import DocumentStatus, Row
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, files_at

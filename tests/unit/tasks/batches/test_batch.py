@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from tasks.batches.batch import Batch
 from tasks.core.budget import Budget
-from tasks.results.report import DocumentStatus, Report, Row, shared_out
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row, shared_out
 
 START = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
 

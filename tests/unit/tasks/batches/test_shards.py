@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from flows.engine.shard_runs import merge_reports
 from tasks.batches.batch import Batch, Source
 from tasks.batches.shards import Shard, Weighed, balanced, weighed
-from tasks.results.report import DocumentStatus, Report, Row
+from tasks.results.report import Report
+from tasks.results.rows import DocumentStatus, Row
 from tasks.storage.files import S3Path
 from tests.support.pdfs import written
 

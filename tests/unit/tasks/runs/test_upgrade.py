@@ -12,7 +12,7 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.core.jobs import Job
 from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import RunStatus
-from tasks.results.report import DocumentStatus
+from tasks.results.rows import DocumentStatus
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import load_settings
