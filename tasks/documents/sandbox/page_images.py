@@ -11,7 +11,7 @@ from tasks.documents.sandbox.raster import png_of, scale_for
 from tasks.documents.sandbox.strips import MOST_STRIPS, Strip, cut, strip_points
 
 # Ten times the format's limit (ISO 32000-1, annex C): no image could show anything of such a page.
-_LARGEST_POINTS = 144_000
+LARGEST_POINTS = 144_000
 # Pixels: a lower line of print cannot be read, nor can a long page of less width.
 _LOWEST_LINE = 12
 _LONGEST_SENTENCE = 1000
@@ -69,7 +69,7 @@ def drawn(
     width, height = size
     measures = f"it measures {width:g} x {height:g} points"
     strip = strip_points(width, height)
-    if max(width, height) > _LARGEST_POINTS or (strip and max(width, height) / strip > MOST_STRIPS):
+    if max(width, height) > LARGEST_POINTS or (strip and max(width, height) / strip > MOST_STRIPS):
         raise RefusedError("size", f"{measures}; no image of it is readable")
     scale = longest_side / max(strip, min(width, height)) if strip else scale_for(width, height, longest_side)
     scale = min(scale, largest_scale)

@@ -11,13 +11,12 @@ from tasks.documents.sandbox.layer.ink import Glance, Word, pictures, share_with
 from tasks.documents.sandbox.layer.lines import Box, Line, cleaned, lines_of, upright
 from tasks.documents.sandbox.layer.markdown import markdown
 from tasks.documents.sandbox.layer.tables import Table, outlines, rules_of, tables_in
-from tasks.documents.sandbox.page_images import sentence_of
+from tasks.documents.sandbox.page_images import LARGEST_POINTS, sentence_of
 from tasks.documents.sandbox.page_renderer import PageRenderer
 from tasks.documents.wire import MOST_LAYER_BYTES
 
 _MOST_CHARACTERS = 200_000
 _MOST_WORDS = 20_000
-_LARGEST_POINTS = 144_000
 # A picture that may hold print: its part of the page.
 _LARGE = 0.02
 _LEAST_RULES = 3
@@ -40,7 +39,7 @@ def read_layer(renderer: PageRenderer, number: int) -> tuple[dict[str, Any], byt
 def layer_of(page: pymupdf.Page) -> tuple[dict[str, Any], bytes]:
     """Return the figures of a page's text layer, and its text in UTF-8. Annotations and form fields are part of it."""
     width, height = page.rect.width, page.rect.height
-    if page.rect.is_empty or page.rect.is_infinite or max(width, height) > _LARGEST_POINTS:
+    if page.rect.is_empty or page.rect.is_infinite or max(width, height) > LARGEST_POINTS:
         raise ValueError("it has no usable area")
     drawn = page.get_displaylist()
     written = pymupdf.TextPage(drawn.get_textpage(_FLAGS))
