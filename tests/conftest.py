@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tasks.core.authorities import read_authorities_late
 from tests.support.ollama.scripted import ScriptedOllama, scripted_ollama
-from tests.support.tls import share_default_context
 
 pytest_plugins = [
     "tests.support.aws.moto_server",
@@ -38,7 +38,7 @@ settings.load_profile("hearth")
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-share_default_context()
+read_authorities_late()
 
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 

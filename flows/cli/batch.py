@@ -12,6 +12,7 @@ from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
+from tasks.core.imports import importing
 from tasks.core.jobs import Fallback, TextLayer
 from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
@@ -111,6 +112,7 @@ async def _run(requested: Batch, *, quiet: bool) -> Report:
     settings = load_settings()
     with show_progress(quiet=quiet):
         emit(Progress("starting Prefect"))
-        from flows.local.run_flow import run_batch
+        with importing():
+            from flows.local.run_flow import run_batch
 
         return await run_batch(requested, settings)

@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from tasks.core.imports import importing
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -43,7 +45,7 @@ COMMANDS = {
     "serve-api": _Entry(_PREFECT, "Serve the HTTP API: post a PDF, watch its pages, fetch its text.", "up:serve_api"),
     "start": _Entry(_SERVERS, "Start a server, or find one, and load the model.", "machines:start"),
     "status": _Entry(
-        _SERVERS, "Show the warm servers: who uses them, when they stop, what they cost.", "machines:status"
+        _SERVERS, "Show the warm servers: who uses them, when they stop, what they cost.", "status:status"
     ),
     "stop": _Entry(_SERVERS, "Stop warm servers.", "machines:stop"),
     "top": _Entry(_SERVERS, "Watch the current runs: slots, latency, pages, tokens and cost.", "top:top"),
@@ -70,7 +72,8 @@ def load_command(name: str) -> Any:  # noqa: ANN401 - typer has its own kind of 
     """Import the command `name` and return it."""
     entry = COMMANDS[name]
     module, attribute = entry.target.split(":")
-    target = getattr(import_module(f"flows.cli.{module}"), attribute)
+    with importing():
+        target = getattr(import_module(f"flows.cli.{module}"), attribute)
     if isinstance(target, typer.Typer):
         return get_command(target)
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")

@@ -9,7 +9,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
-from flows.cli.machines import with_pool
+from flows.cli.status import with_pool
 from tasks.backends.registry import clouds
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError

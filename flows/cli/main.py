@@ -1,5 +1,6 @@
 """The `hearth` command."""
 
+import gc
 import logging
 import sys
 import traceback
@@ -13,7 +14,7 @@ from flows.cli.console import close_streams, err, open_streams, speak_utf8, writ
 from flows.cli.run import SIGNALS, leave_within
 from tasks.core.errors import HearthError, InputError
 from tasks.core.escaping import escape_logs
-from tasks.core.network import normalize_environment
+from tasks.core.imports import importing
 from tasks.core.private import set_umask
 
 _EXIT_SECONDS = 10.0
@@ -55,7 +56,8 @@ def main() -> None:
     open_streams()
     escape_logs()
     if sys.argv[1:] not in ([], ["--help"]):  # the list of commands needs no settings, and appears at once
-        _prepare_settings()
+        with importing():
+            _prepare_settings()
     set_umask()
     code = _run()
     try:
@@ -66,15 +68,19 @@ def main() -> None:
     logging.disable()
     # At exit, Prefect sends what it has not sent yet; without a server, that would take hours.
     leave_within(_INTERRUPTED_EXIT_SECONDS if code in SIGNALS.values() else _EXIT_SECONDS, code)
+    gc.freeze()  # the interpreter would look through all objects once more
     sys.exit(code)
 
 
 def _prepare_settings() -> None:
+    from tasks.core.authorities import read_authorities_late
+    from tasks.core.network import normalize_environment
     from tasks.settings.env_file import read_any_encoding, unset_empty
     from tasks.settings.trust import settle_prefect
 
     unset_empty()
     normalize_environment()
+    read_authorities_late()
     read_any_encoding()
     settle_prefect()
 

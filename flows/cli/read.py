@@ -16,6 +16,7 @@ from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
+from tasks.core.imports import importing
 from tasks.core.jobs import Fallback, Job, TextLayer
 from tasks.core.json_schema import read_schema
 from tasks.core.options import Headers, Pictures
@@ -110,11 +111,14 @@ def _stdin(name: str) -> AbstractContextManager[Path]:
 
 async def _read_all(jobs: list[tuple[str, Job]], reporter: _Reporter) -> int:
     """Read the documents in turn, report each, and return the gravest exit code."""
+    from tasks.documents.shared_processes import shared_processes
+
     gravest = 0
     for count, (document, job) in enumerate(jobs, 1):
         reporter.begin(document)
         try:
-            code = reporter.outcome(await _read(job, quiet=reporter.as_json))
+            async with shared_processes():  # the one that opens the document renders it, too
+                code = reporter.outcome(await _read(job, quiet=reporter.as_json))
         except HearthError as error:
             code = reporter.error(error)
         gravest = max(gravest, code, key=_BY_GRAVITY.index)
@@ -142,7 +146,8 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
         if manifest is not None:
             return manifest
         emit(Progress("starting Prefect"))
-        from flows.local.run_flow import run_document
+        with importing():
+            from flows.local.run_flow import run_document
 
         return await run_document(job, prepared, settings)
 

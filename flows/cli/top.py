@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.cli import options
 from flows.cli.console import out, plain_table, print_json, write
-from flows.cli.machines import with_pool
+from flows.cli.status import with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.backends.ec2.pool import open_pool
 from tasks.backends.registry import clouds

@@ -51,7 +51,8 @@ class Registration:
         open: makes it.
         check: finds out what a run would need of it; starts nothing.
         offer: returns why `auto` takes it, or None. A backend that costs money offers nothing.
-        is_configured: whether the settings describe its cloud, so that it is asked although another backend is chosen.
+        is_configured: whether its section of the settings describes its cloud, so that it is asked although another
+            backend is chosen.
         status: returns the status of its machines in its cloud; None if it has none.
         stop: stops those of some names, or all, and returns the names that exist; asks before it cuts off a run.
         pieces: returns the lives of its machines between two times from a ledger of its own; None if there is no such

@@ -146,6 +146,11 @@ class Settings(BaseSettings):
     trigger: TriggerSettings = TriggerSettings()
     retention: RetentionSettings = RetentionSettings()
 
+    @property
+    def names_backend(self) -> bool:
+        """Whether a setting chooses a backend, or is one of its section; without, no cloud is asked."""
+        return not self.model_fields_set.isdisjoint({"backend", *BackendName})
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment and .env. Empty variables count as unset.

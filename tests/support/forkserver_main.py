@@ -20,6 +20,7 @@ import time
 from typing import Any
 
 import flows.cli
+from tasks.core.authorities import read_authorities_late
 from tests.support.fork_command import Frozen, become, run_module
 from tests.support.forkserver import received
 
@@ -151,14 +152,12 @@ def main(listener: int, session: int) -> None:
     """Serve, and in each fork run the command."""
     for name in WITHOUT_PREFECT:
         importlib.import_module(name)
-    from tests.support import tls  # not for those who ask the fork server: it wants certifi
-
     known = set(sys.modules)
     assert "prefect" not in known
     for name in WITH_PREFECT:
         importlib.import_module(name)
     late = {name for name in set(sys.modules) - known if name.partition(".")[0] in {"prefect", "flows", "tasks"}}
-    tls.share_default_context()
+    read_authorities_late()
     assert threading.active_count() == 1, threading.enumerate()  # a fork has none but its own
     gc.collect()
     gc.freeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import time
 from typing import Any, cast
 
 import httpx
@@ -12,9 +13,13 @@ import pytest
 import flows.local.run_flow
 from flows.local.own_server import OwnServer
 from flows.local.prefect_server import PrefectApi
-from flows.local.run_flow import RunMarks, wait_for_outcome
+from flows.local.run_flow import RunMarks, light_copy, wait_for_outcome
+from flows.process_batch import process_batch
+from flows.process_document import process_document
+from tasks.batches.batch import Batch
 from tasks.core.errors import ServerError
 from tasks.core.events import Event, RunWarning, subscribe
+from tasks.core.jobs import Job
 
 ELSEWHERE = PrefectApi("http://prefect.lan:4200/api", None)
 
@@ -96,3 +101,16 @@ async def test_a_run_does_not_fail_because_prefect_could_not_record_its_end(
     run.set_exception(httpx.ConnectError("All connection attempts failed"))
     assert await wait_for_outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("flow", "request_"),
+    [
+        (process_document, Job(document="a.pdf", json_schema={"type": "object"}, max_usd=0.5, strict=True)),
+        (process_batch, Batch(sources=("a", "s3://b/c"), finish_by=time(6, 30), json_schema={"type": "object"})),
+    ],
+)
+def test_a_light_copy_of_a_flow_encodes_its_parameters_as_prefect_does(flow: Any, request_: Job | Batch):
+    parameters = {"request": request_}
+    assert light_copy(flow).serialize_parameters(parameters) == flow.serialize_parameters(parameters)
+    assert "serialize_parameters" not in vars(flow)
