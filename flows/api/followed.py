@@ -180,7 +180,7 @@ def list_view(record: Record, status: Status) -> dict[str, Any]:
         "status": status,
         "links": {
             "self": here,
-            **{name: f"{here}/{name}" for name in ("events", "text", "data", "manifest")},
+            **{name: f"{here}/{name}" for name in ("events", "text", "data", "manifest", "pages")},
             "page": f"{here}/pages/{{number}}",
         },
     }

@@ -64,6 +64,7 @@ class LinksView(BaseModel):
     text: str
     data: str = Field(description="Path of the data of the pages, for documents with a `json_schema`.")
     manifest: str
+    pages: str = Field(description="Path of all pages that are stored, a line of JSON each.")
     page: str = Field(description="Path of a page; {number} stands for its number.")
 
 
@@ -131,6 +132,10 @@ OF_EVERY_ADDRESS = refusals(403, 408, 414, 431)
 OF_EVERY_ROUTE = OF_EVERY_ADDRESS | refusals(401, 422, 503)
 EVENTS = {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 MARKDOWN = {"description": "The text.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+PAGES = {
+    "description": "The pages that are stored, a line of JSON each.",
+    "content": {"application/jsonl": {"schema": {"type": "string"}}},
+}
 DATA = {
     "description": "The data, a line a page.",
     "content": {"application/jsonl": {"schema": {"type": "string"}}},

@@ -21,6 +21,7 @@ from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, option_parameters
 from tasks.core.errors import InputError
 from tasks.core.page_ranges import parse_ranges
+from tasks.results.export import ExportFormat, exported
 
 MOST_EXAMINED = 5 * STATES_PER_REQUEST
 """Most runs that one request for a filtered list examines."""
@@ -120,6 +121,14 @@ async def get_data(run: TheRun) -> FileResponse:
 async def get_manifest(run: TheRun) -> FileResponse:
     """Return the manifest of the run: pages, times, machines and costs."""
     return FileResponse(await _result_file(run, "manifest.json"), media_type="application/json")
+
+
+@documents.get("/{document}/pages", response_class=StreamingResponse, responses={200: openapi.PAGES, **refusals(404)})
+async def get_pages(run: TheRun) -> StreamingResponse:
+    """Return the pages that are stored, in order, a line of JSON each as `hearth export` writes it."""
+    await run.look()
+    lines = exported(run.store, ExportFormat.JSONL, lambda _: None, sorted(run.pages))
+    return StreamingResponse(lines, media_type="application/jsonl")
 
 
 @documents.get(

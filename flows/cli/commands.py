@@ -37,6 +37,7 @@ COMMANDS = {
         _READ, "Read PDFs one after the other, each in a run of its own, on the same warm server.", "read:read"
     ),
     "batch": _Entry(_READ, "Read all new or changed documents on the same servers.", "batch:batch"),
+    "export": _Entry(_READ, "Export pages that are stored, for other programs; nothing is read anew.", "export:export"),
     "models": _Entry(_READ, "List what models are sent: their profiles.", "models:models"),
     "logs": _Entry(_READ, "Print a run's log.", "logs:logs"),
     "clean": _Entry(_READ, "Delete what is older than the settings HEARTH_RETENTION__* allow.", "clean:clean"),

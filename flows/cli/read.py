@@ -11,7 +11,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import err, print_json, write
-from flows.cli.run import run_command
+from flows.cli.run import EXIT_PAGES_FAILED, run_command
 from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
@@ -24,7 +24,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import load_settings
 
-_EXIT_UNAVAILABLE, EXIT_PAGES_FAILED = 1, 3
+_EXIT_UNAVAILABLE = 1
 _BY_GRAVITY = (0, EXIT_PAGES_FAILED, InputError.exit_code, _EXIT_UNAVAILABLE)
 
 

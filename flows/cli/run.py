@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 # Time to release leases and slots, and to record the run's end in Prefect, after a signal.
 _WIND_UP_SECONDS = 20.0
+EXIT_PAGES_FAILED = 3
 SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 
 

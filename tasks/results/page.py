@@ -20,6 +20,13 @@ _LINE_SEPARATORS = "\u0085\u2028\u2029"
 SCHEMA_VERSION: Literal[1] = 1
 
 
+def json_line(text: str) -> str:
+    """Return JSON without line breaks as a line that every reader takes for one."""
+    for separator in _LINE_SEPARATORS:
+        text = text.replace(separator, f"\\u{ord(separator):04x}")
+    return f"{text}\n"
+
+
 def _is_unknown(value: object) -> bool:
     return value is None
 
@@ -151,10 +158,7 @@ class PageResult(PageEntry):
         facts = {"page": self.page, "status": self.status.value, "data": self.data if self.settled else None}
         if self.reason:
             facts["reason"] = self.reason.value
-        line = json.dumps(facts, ensure_ascii=False)
-        for separator in _LINE_SEPARATORS:
-            line = line.replace(separator, f"\\u{ord(separator):04x}")
-        return f"{line}\n"
+        return json_line(json.dumps(facts, ensure_ascii=False))
 
     def strictly(self) -> PageResult:
         """Return the page as a strict run counts it: failed if it is flagged."""

@@ -24,12 +24,20 @@ _DOCUMENT: Final = "document.md"
 _DATA: Final = "data.jsonl"
 
 
+_PAGE: Final = re.compile(r"(\d{4,})\.json")
+
+
 def results_directory(output: StoragePath, document: Document) -> StoragePath:
     """Return where a document's results are: <output>/<document name>-<first 12 of its sha256>."""
-    name = re.sub(r"[^\w.-]+", "_", document.path.stem).strip("._") or "document"
+    return output.absolute() / results_name(document.path.stem, document.sha256)
+
+
+def results_name(stem: str, sha256: str) -> str:
+    """Return the name of the directory of a document's results, by the document's name and bytes."""
+    name = re.sub(r"[^\w.-]+", "_", stem).strip("._") or "document"
     # File systems allow 255 bytes in a name.
     name = name.encode()[:180].decode(errors="ignore")
-    return output.absolute() / f"{name}-{document.sha256[:12]}"
+    return f"{name}-{sha256[:12]}"
 
 
 class ResultStore:
@@ -132,6 +140,11 @@ class ResultStore:
             return Manifest.model_validate(facts | {"pages": pages})
         except (FileNotFoundError, ValueError, TypeError):
             return None
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all pages that are stored, of whatever request, in order."""
+        found = map(_PAGE.fullmatch, self._files.names(_PAGES))
+        return sorted(int(match[1]) for match in found if match)
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
         """Return the plan's pages that still have to be read with a model.

@@ -34,6 +34,10 @@ class Files(Protocol):
         """Lock the directory against other runs; `waiting` is called repeatedly while another run holds the lock."""
         ...
 
+    def names(self, folder: str = "") -> Iterator[str]:
+        """Yield the names of what lies directly in the directory or a folder of it; none if it does not exist."""
+        ...
+
     def exists(self, name: str) -> bool:
         """Return whether a file exists."""
         ...

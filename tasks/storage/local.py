@@ -67,6 +67,16 @@ class LocalFiles:
                     leftover.unlink(missing_ok=True)
             yield
 
+    def names(self, folder: str = "") -> Iterator[str]:
+        """See `Files`."""
+        path = self.path / folder
+        try:
+            yield from (entry.name for entry in path.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
     def exists(self, name: str) -> bool:
         """See `Files`."""
         return (self.path / name).exists()

@@ -76,6 +76,12 @@ class S3Files:
             self._lock = None
             lock.release()
 
+    def names(self, folder: str = "") -> Iterator[str]:
+        """See `Files`."""
+        path = self.path / folder
+        with _reading(path):
+            yield from s3_client.list_names(path)
+
     def exists(self, name: str) -> bool:
         """See `Files`."""
         with _reading(self.path / name):

@@ -154,11 +154,28 @@ def list_folders(path: S3Path) -> Iterator[S3Path]:
     Raises:
         CloudError: they cannot be listed.
     """
+    for response in _children(path):
+        for folder in response.get("CommonPrefixes", ()):
+            yield S3Path(path.bucket, folder["Prefix"].rstrip("/"))
+
+
+def list_names(path: S3Path) -> Iterator[str]:
+    """Yield the names of the folders and of the objects directly below a path.
+
+    Raises:
+        CloudError: they cannot be listed.
+    """
+    for response in _children(path):
+        for folder in response.get("CommonPrefixes", ()):
+            yield folder["Prefix"].removeprefix(path.folder).rstrip("/")
+        for listed in response.get("Contents", ()):
+            yield listed["Key"].removeprefix(path.folder)
+
+
+def _children(path: S3Path) -> Iterator[Any]:
     with wrap_errors("ListObjectsV2"):
         pages = _client(path).get_paginator("list_objects_v2")
-        for response in pages.paginate(Bucket=path.bucket, Prefix=path.folder, Delimiter="/"):
-            for folder in response.get("CommonPrefixes", ()):
-                yield S3Path(path.bucket, folder["Prefix"].rstrip("/"))
+        yield from pages.paginate(Bucket=path.bucket, Prefix=path.folder, Delimiter="/")
 
 
 def download(path: S3Path, file: IO[bytes]) -> bool:

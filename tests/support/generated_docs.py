@@ -20,6 +20,7 @@ from tasks.core.errors import FailureReason
 from tasks.core.flags import FlagName
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
+from tasks.results.export import ExportedPage
 from tasks.results.manifest import Manifest
 from tasks.results.page import Attempt, PageResult
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
@@ -181,6 +182,7 @@ def files_tables() -> str:
         "Its `shares`": CostShares,
         "`pages/0001.json`": PageResult,
         "Each of its `attempts`": Attempt,
+        "A line of an export": ExportedPage,
     }
     head = ("field", "type", "meaning")
     return "\n\n".join(f"### {title}\n\n{table(head, field_rows(model))}" for title, model in titles.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.core.errors import InputError, OutputError, StorageError
+from tasks.results.export import ExportFormat, exported, results_in
 from tasks.results.page import Attempt, PageEntry
 from tasks.results.store import ResultStore, results_directory
 from tasks.storage.files import S3Path, parse_path
@@ -52,6 +54,17 @@ def test_the_layout_equals_that_of_a_directory(store: ResultStore, s3: Any, tmp_
     assert keys(s3) == set(files)
     for key, path in files.items():
         assert body(s3, key) == path.read_bytes()
+
+
+@pytest.mark.always
+def test_an_export_finds_the_documents_of_a_bucket_and_all_their_pages(store: ResultStore, s3: Any):
+    for number in (2, 1, 10_000):
+        store.write_page(page(number))
+    (found,) = results_in(store.directory.parent)
+    assert found.directory == store.directory
+    assert [found.directory for found in results_in(store.directory)] == [store.directory]
+    lines = exported(found, ExportFormat.JSONL, pytest.fail)
+    assert [json.loads(line)["page"] for line in lines] == [1, 2, 10_000]
 
 
 @pytest.mark.always

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -272,3 +273,11 @@ async def test_a_run_without_a_schema_has_no_data(api: Application, pdf: bytes):
     view = await _with_results(api, pdf, "", page(1))
     response = await api.client.get(view["links"]["data"])
     assert (response.status_code, "posted without json_schema" in response.json()["detail"]) == (404, True)
+
+
+async def test_all_stored_pages_are_lines_of_json(api: Application, pdf: bytes):
+    view = await _with_results(api, pdf, "", page(1, "One."))
+    response = await api.client.get(view["links"]["pages"])
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/jsonl")
+    (line,) = map(json.loads, response.text.splitlines())
+    assert (line["page"], line["text"], line["model"]) == (1, "One.", "qwen2.5vl:7b")
