@@ -35,6 +35,7 @@ def batch(
     output: options.Output = None,
     backend: options.Backend = None,
     model: options.Model = None,
+    languages: options.Languages = None,
     max_usd: options.MaxUsd = None,
     max_minutes: Annotated[
         float | None,

@@ -30,6 +30,13 @@ Model = Annotated[
     str | None,
     _setting("MODEL", "the backend's", "NAME", "Name of the model in Ollama, for example qwen2.5vl:7b."),
 ]
+Languages = Annotated[
+    str | None,
+    _setting(
+        *("LANGUAGES", "English", "LANGUAGES"),
+        "Languages of the documents for the embedded server, the most important first, for example deu+eng.",
+    ),
+]
 Prompt = Annotated[
     str | None,
     _setting("READ__PROMPT", "plain transcription", "PROMPT", "Prompt that is sent with each page image."),

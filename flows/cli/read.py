@@ -38,6 +38,7 @@ def read(
     ] = None,
     backend: options.Backend = None,
     model: options.Model = None,
+    languages: options.Languages = None,
     output: options.Output = None,
     text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
     as_json: Annotated[

@@ -9,6 +9,7 @@ from typing import Protocol
 import httpx
 
 from tasks.backends.server_status import ServerStatus
+from tasks.core.errors import InputError
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
@@ -182,6 +183,7 @@ class Backend(Protocol):
         default_slots: for jobs that name no number.
         servers: most servers that one run may use at once.
         pool_name: name of its pool on AWS; empty if it has none.
+        takes_languages: whether its model is chosen by the languages of the documents.
     """
 
     name: BackendName
@@ -189,10 +191,23 @@ class Backend(Protocol):
     default_slots: int
     servers: int = 1
     pool_name: str = ""
+    takes_languages: bool = False
 
     def describe(self) -> str:
         """Return what it is and where, in a few words. Starts and calls nothing."""
         ...
+
+    def model_for(self, languages: str) -> str:
+        """Return the model that reads these languages, such as `deu+eng`.
+
+        Raises:
+            InputError: the backend does not choose its model by languages.
+            LanguageError: there is no trained data for one of them.
+        """
+        raise InputError(
+            f"The backend {self.name} takes no languages ({languages}): a vision model reads those that it was trained "
+            "on. Leave --languages out, or choose --backend embedded."
+        )
 
     async def digest(self, model: str) -> str | None:
         """Return the model's digest, or None if it is unknown until a server is started."""

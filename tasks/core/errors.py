@@ -7,6 +7,7 @@
     │   │   └── HostileError      opening it exceeds every honest limit
     │   ├── PasswordError       the PDF is encrypted, and the password is missing or wrong
     │   ├── LimitError          the document exceeds a limit
+    │   ├── LanguageError       there is no trained data for a language of the documents
     │   └── OutputError         the results cannot be written to their directory
     ├── UnavailableError      no machine or no model: give up       exit code 1
     │   ├── ServerError         the server does not start or respond
@@ -110,6 +111,10 @@ class PasswordError(InputError):
 
 class LimitError(InputError):
     """The document exceeds a limit on size or pages."""
+
+
+class LanguageError(InputError):
+    """There is no trained data for a language of the documents."""
 
 
 class OutputError(InputError):

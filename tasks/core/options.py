@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from tasks.core.durations import parse_duration
 from tasks.core.forms import Form, duration_field, optional_field
 from tasks.core.json_schema import schema_text
+from tasks.core.languages import check_languages
 
 
 class BackendName(StrEnum):
@@ -91,6 +92,13 @@ class Options(Form):
         "Model",
         "Ollama's name of the model, such as qwen2.5vl:7b. HEARTH_MODEL, or the backend's, if empty.",
         "qwen2.5vl:7b",
+    )
+    languages: str | None = optional_field(
+        "Languages",
+        "Languages of the documents for the embedded server, as Tesseract names them, the most important first. "
+        "HEARTH_LANGUAGES, or English, if empty.",
+        "deu+eng",
+        exclude_if=lambda value: value is None,
     )
     output: str | None = Field(
         None,
@@ -206,6 +214,11 @@ class Options(Form):
     @classmethod
     def _schema(cls, value: object) -> str | None:
         return None if value is None or value == "" else schema_text(value)
+
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, value: str | None) -> str | None:
+        return check_languages(value)
 
     @property
     def minutes(self) -> float | None:

@@ -13,6 +13,7 @@ from tasks.embedded.custom import CustomStore
 from tasks.embedded.engine import DEFAULT_ENGINE, find_engine
 from tasks.embedded.errors import BadRequestError, EngineNotFoundError
 from tasks.embedded.guards import LocalHostsOnly
+from tasks.embedded.languages import directories_in
 from tasks.embedded.models import Store
 from tasks.embedded.server import DEFAULT_MAX_QUEUE, build_app, serve
 from tasks.embedded.wire import parse_keep_alive
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
             f"{PROGRAM}: cannot listen on {options.host}:{options.port}: {os.strerror(error.errno or 0)}\n"
         )
         return 1
-    store = Store(options.models) if options.engine == DEFAULT_ENGINE else CustomStore(options.engine)
+    is_default = options.engine == DEFAULT_ENGINE
+    store = Store(options.models, directories_in(options.tessdata)) if is_default else CustomStore(options.engine)
     app = build_app(
         store, engine, num_parallel=options.num_parallel, keep_alive=options.keep_alive, max_queue=options.max_queue
     )
@@ -77,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         help="maximum requests waiting for a load (%(default)s)",
     )
     parser.add_argument("--models", type=Path, help="model directory (default: HEARTH_EMBEDDED_MODELS or the cache)")
+    parser.add_argument(
+        "--tessdata", default="", metavar="DIRS", help="trained data, separated by : (default: HEARTH_TESSDATA)"
+    )
     parser.add_argument("--engine", default=DEFAULT_ENGINE, help="package.module:function (default: %(default)s)")
     parser.add_argument("--allow-network", action="store_true", help="listen beyond loopback, without authentication")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")

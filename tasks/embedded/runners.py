@@ -180,7 +180,7 @@ class Runners:
         runner = self._runners[model.name] = Runner(model, load, keep_alive)
         try:
             runner.readers = await asyncio.get_running_loop().run_in_executor(
-                self._loader, lambda: [self._engine(model.weights) for _ in range(self._slots.count)]
+                self._loader, lambda: [self._engine(*model.weights) for _ in range(self._slots.count)]
             )
         except BaseException:
             runner.unload()

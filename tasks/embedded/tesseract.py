@@ -39,16 +39,19 @@ ENLARGEABLE_PIXELS = 8_000_000
 """Larger pages are not enlarged: their print is not small."""
 
 
-def engine(weights: Path) -> Reader:
-    """Load a `.traineddata` file of any name.
+def engine(*weights: Path) -> Reader:
+    """Load a `.traineddata` file of any name for each language of the pages, the most important first.
 
     Raises:
-        RuntimeError: If Tesseract does not accept the file.
+        RuntimeError: If Tesseract does not accept a file.
     """
+    names = [f"page{number}" for number in range(len(weights))]
     # Tesseract finds a model by directory and language, and loads it when it is constructed.
     with tempfile.TemporaryDirectory(prefix="hearth-tessdata-") as directory:
-        shutil.copyfile(weights, Path(directory, "page.traineddata"))
-        api = tesserocr.PyTessBaseAPI(path=directory, lang="page", psm=tesserocr.PSM.AUTO, oem=tesserocr.OEM.LSTM_ONLY)
+        for name, file in zip(names, weights, strict=True):
+            shutil.copyfile(file, Path(directory, f"{name}.traineddata"))
+        languages, mode = "+".join(names), tesserocr.OEM.LSTM_ONLY
+        api = tesserocr.PyTessBaseAPI(path=directory, lang=languages, psm=tesserocr.PSM.AUTO, oem=mode)
     api.SetVariable("debug_file", os.devnull)
     return TesseractReader(api)
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.backends.base import Backend
 from tasks.core.errors import InputError, ModelError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import ReadOptions
 from tasks.core.json_schema import schema_digest
 from tasks.core.options import Headers, Options, Pictures, TextLayer
 from tasks.inference.api import Api
+from tasks.inference.names import canonical_name
 from tasks.models.call import ModelCall, plan_call
 from tasks.models.catalog import GENERAL, find_profile, named_profile, profile_by_server
 from tasks.models.profile import Profile
@@ -75,7 +77,7 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     # A backend that serves several models has to know which one is meant.
     named = settings.model_copy(update={"model": requested.model or settings.model})
     choice = choose_backend(requested.backend or settings.backend, named)
-    model = named.model or choice.backend.default_model
+    model = _model(requested, named, choice.backend)
     read = settings.read
     named_options = {name: getattr(read, name) for name in _CALL_OPTIONS if name in read.model_fields_set}
     named_options |= {name: value for name in _CALL_OPTIONS if (value := getattr(requested, name))}
@@ -101,6 +103,21 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     call = plan_call(model, _overridden(profile, read), options, named_options, schema)
     slots = requested.slots or settings.slots or choice.backend.default_slots
     return Setup(choice, model, options, call, slots, requested.require_gpu, named_options, read)
+
+
+def _model(requested: Options, settings: Settings, backend: Backend) -> str:
+    """Return the model: that of the request, by its name or its languages, else that of the settings."""
+    if requested.languages:
+        model = backend.model_for(requested.languages)
+        if requested.model and canonical_name(requested.model) != canonical_name(model):
+            raise InputError(
+                f"--model {requested.model} and --languages {requested.languages} both choose the model. Leave one of "
+                "the two out."
+            )
+        return model
+    if not settings.model and settings.languages and backend.takes_languages:
+        return backend.model_for(settings.languages)
+    return settings.model or backend.default_model
 
 
 def _overrides(read: ReadSettings) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _not_embedded(url: str, name: str) -> str:
         language = name.rpartition(":")[2]
         return (
             f"The embedded server at {url} has no Tesseract data for {language!r}. Put {language}.traineddata into a "
-            "directory, set HEARTH_TESSDATA to it, and run `hearth stop` before the next run."
+            "directory, and set HEARTH_TESSDATA to it."
         )
     return (
         f"The embedded server at {url} reads with Tesseract, and cannot run the model {name!r}. Use "

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from tasks.core.errors import InputError
 from tasks.core.escaping import escape_surrogates
 from tasks.core.jobs import BackendName
+from tasks.core.languages import check_languages
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
 from tasks.inference.api import Api
@@ -38,7 +39,7 @@ _REMOVED = {
     "`hearth plan` compares their costs."
 }
 """Settings and sections of earlier versions, with what replaces them."""
-OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
+OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS"}
 
 
 class Settings(BaseSettings):
@@ -74,6 +75,16 @@ class Settings(BaseSettings):
         None, description="PEM file of the certificate authorities for HEARTH_URL; the system's authorities if unset."
     )
     model: str | None = Field(None, description="Ollama's name of the model; the backend's default if unset.")
+    languages: str | None = Field(
+        None,
+        description="Languages of the documents for the embedded server, as Tesseract names them, the most important "
+        "first, such as deu+eng; eng if unset. Other backends ignore it.",
+    )
+    tessdata: str | None = Field(
+        None,
+        description="Directories of Tesseract's trained data (*.traineddata) for the embedded server, separated by "
+        "colons. What wheels and the system's packages bring is found without it.",
+    )
     slots: int | None = Field(
         None, ge=1, le=256, description="Maximum pages in flight; the backend's default if unset."
     )
@@ -103,6 +114,11 @@ class Settings(BaseSettings):
     @classmethod
     def _written(cls, url: str | None) -> str | None:
         return url if url and url.strip(" \t\"'") else None
+
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, value: str | None) -> str | None:
+        return check_languages(value)
 
     @field_validator("url_token")
     @classmethod

@@ -105,7 +105,7 @@ def test_deleting_keeps_weights_that_another_model_shares(tmp_path):
     for name in (DEFAULT_MODEL, "tesseract:deu"):
         list(store.pull(name))
     store.delete(DEFAULT_MODEL)
-    assert store.find("tesseract:deu").weights.exists()
+    assert [path.exists() for path in store.find("tesseract:deu").weights] == [True]
 
 
 def test_weights_are_blobs_named_by_their_sha256(tmp_path):
@@ -113,7 +113,7 @@ def test_weights_are_blobs_named_by_their_sha256(tmp_path):
     list(store.pull(DEFAULT_MODEL))
     (blob,) = (tmp_path / "blobs").iterdir()
     assert blob.name == f"sha256-{hashlib.sha256(ENGLISH.read_bytes()).hexdigest()}"
-    assert store.find(DEFAULT_MODEL).weights == blob
+    assert store.find(DEFAULT_MODEL).weights == (blob,)
 
 
 def test_the_same_weights_have_the_same_digest_in_every_store(tmp_path):
@@ -127,9 +127,9 @@ def test_the_same_weights_have_the_same_digest_in_every_store(tmp_path):
 def test_a_second_pull_mends_damaged_weights(tmp_path):
     store = Store(tmp_path)
     list(store.pull(DEFAULT_MODEL))
-    store.find(DEFAULT_MODEL).weights.write_bytes(b"half")
+    store.find(DEFAULT_MODEL).weights[0].write_bytes(b"half")
     list(store.pull(DEFAULT_MODEL))
-    assert store.find(DEFAULT_MODEL).weights.read_bytes() == ENGLISH.read_bytes()
+    assert store.find(DEFAULT_MODEL).weights[0].read_bytes() == ENGLISH.read_bytes()
 
 
 def test_a_pull_that_is_given_up_leaves_nothing_behind(tmp_path):

@@ -110,6 +110,8 @@ async def test_a_document_that_was_read_is_unchanged_until_it_changes(s3: Any):
     assert shelf.unchanged(other) is not None
     assert shelf.unchanged(Source(PAPER, '"two"')) is None
     assert DocumentIndex(output, Batch(prompt="Other."), Settings()).unchanged(source) is None
+    assert DocumentIndex(output, Batch(languages="deu"), Settings()).unchanged(source) is None
+    assert DocumentIndex(output, Batch(), Settings(languages="deu")).unchanged(source) is None
 
 
 async def test_a_document_without_its_results_is_not_unchanged(s3: Any):

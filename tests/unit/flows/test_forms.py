@@ -103,7 +103,7 @@ def test_a_batch_passes_every_option_to_its_documents_but_its_own():
         **{"fallback": "partial", "slots": 2, "attempts": 3, "longest_side": 99, "num_ctx": 512, "num_predict": 9},
         **{"require_gpu": True, "password_block": "b", "password_env": "E", "output": "/out"},
         **{"headers": "drop", "pictures": "placeholder", "profile": "gemma3", "text_layer": "auto"},
-        **{"json_schema": '{"type":"object"}'},
+        **{"json_schema": '{"type":"object"}', "languages": "deu+eng"},
     }
     assert set(given) | {"output_block", "max_usd", "finish_within"} == set(Options.model_fields)
     batch = Batch.model_validate({**given, "max_usd": 1, "finish_within": "2h"})
