@@ -66,11 +66,11 @@ def loaded(text: str) -> PageTimes:
     return PageTimes(**json.loads(text))
 
 
-def write_pdf(path: Path, pages: int) -> None:
-    """A PDF of so many pages of text, each its own and marked with its number."""
+def write_pdf(path: Path, pages: int, first: int = 1) -> None:
+    """A PDF of so many pages of text, each its own and marked with its number; the first page's is `first`."""
     line = "The oven is lit once, every shelf is filled, and the fire goes out when the last order is done. "
     with pymupdf.open() as pdf:
-        for number in range(1, pages + 1):
+        for number in range(first, first + pages):
             page = pdf.new_page()
             page.insert_textbox(pymupdf.Rect(50, 50, 545, 792), f"Page {number}. " + line * 30, fontsize=11)
             width = page.rect.width / _CELLS
