@@ -134,19 +134,19 @@ def _size_of(path: Path, source: StoragePath, limits: LimitSettings) -> int:
 
 
 async def _facts_of(path: Path, source: StoragePath, limits: LimitSettings, password: str | None) -> Facts:
-    processes = processes_here()
-    process = processes.take()
     with DocumentFile.at(path, limits, password) as file:
         try:
-            answer = await process.open(file)
+            async with processes_here() as processes, processes.process() as process:
+                try:
+                    answer = await process.open(file)
+                except CrashedError:  # the system may have killed it to free memory
+                    answer = await process.open(file)
         except TimeoutError:
             raise _hostile(
                 source, f"takes more than {file.seconds:.3g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
             ) from None
         except CrashedError:
-            raise _hostile(source, "crashes the process that opens it") from None
-        finally:
-            await processes.give_back(process)
+            raise _hostile(source, "crashes the process that opens it, twice") from None
     if isinstance(answer, Facts):
         return answer
     raise _refusal(answer, source, file.kind)

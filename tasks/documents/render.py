@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -14,15 +15,12 @@ from tasks.core.flags import Flag, FlagName
 from tasks.documents.answers import LayerFacts, PageFacts, PageRefused
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import PATIENCE, CrashedError, RenderProcess
-from tasks.documents.shared_processes import processes_here
+from tasks.documents.shared_processes import RenderProcesses, processes_here
 from tasks.settings.reading import LimitSettings
 from tasks.text.legible import legible
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
 DUST = 0.00002
-# A page usually takes 0.01 to 0.1 s. Up to _MOST_SLOW pages that take longer than this do not block others.
-SLOW_SECONDS = 2.0
-_MOST_SLOW = 2
 # Pages of a document that may exceed time or memory, or crash the process: each may cost a minute.
 MOST_LOST = 10
 _MEMORY = "memory"
@@ -79,23 +77,21 @@ class PageImage:
 class Renderer:
     """Renders pages of one PDF on demand, and holds only pages that were requested `ahead`.
 
-    Use as an async context manager: a process starts at once, while the server may still be warming up, and ends with
-    the context. A page that crashes or blocks it fails alone: the next page gets a new process. A slow page keeps its
-    process, while others are rendered in another.
+    Use as an async context manager: a process starts at once, while the server may still be warming up. A page that
+    crashes or blocks it fails alone: the next page gets a new process. A slow page keeps its process, while others are
+    rendered in another.
     """
 
     def __init__(self, path: Path, longest_side: int, limits: LimitSettings, password: str | None = None) -> None:
         self._path, self._password = path, password
-        self._file: DocumentFile | None = None
         self._longest_side = longest_side
         self._limits = limits
         self._lost = 0
-        self._pool = processes_here()
         self.process_lock = asyncio.Semaphore(1)
-        self._slow = 0
-        self._processes: set[RenderProcess] = set()
-        self._idle: list[RenderProcess] = []
         self._ahead: dict[int, asyncio.Task[PageImage]] = {}
+        self._file: DocumentFile
+        self._processes: RenderProcesses
+        self._entered: AsyncExitStack
 
     async def __aenter__(self) -> Self:
         """Start the process.
@@ -103,22 +99,18 @@ class Renderer:
         Raises:
             DocumentError: the file cannot be read.
         """
-        self._file = DocumentFile.at(self._path, self._limits, self._password)
-        async with self._process() as process:
-            await process.start()
+        async with AsyncExitStack() as entered:
+            self._file = entered.enter_context(DocumentFile.at(self._path, self._limits, self._password))
+            self._processes = await entered.enter_async_context(processes_here())
+            await self._processes.start()
+            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._ahead.values():
             task.cancel()
         await asyncio.gather(*self._ahead.values(), return_exceptions=True)
-        for process in self._idle:
-            self._processes.discard(process)
-            await self._pool.give_back(process)
-        for process in list(self._processes):
-            await process.end()
-        if self._file is not None:
-            self._file.close()
+        await self._entered.aclose()
 
     async def ahead(self, numbers: Iterable[int]) -> None:
         """Start to render a few pages that will be requested, and return at once."""
@@ -141,7 +133,6 @@ class Renderer:
         Raises:
             RendererError: no page can be rendered.
         """
-        assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
         async with self._process() as process:
             if self._lost >= MOST_LOST:
                 return f"{MOST_LOST} pages of the document took too much already"
@@ -181,7 +172,6 @@ class Renderer:
 
     async def _answer(self, process: RenderProcess, number: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
         """Render a page, a second time if the process died: the system may have killed it to free memory."""
-        assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
         async with asyncio.timeout(PATIENCE * self._limits.render_seconds):
             try:
                 return await process.page(self._file, number, self._longest_side)
@@ -192,29 +182,12 @@ class Renderer:
     async def _process(self) -> AsyncIterator[RenderProcess]:
         """Yield a process for one page. Pages take turns, but do not wait for a slow one."""
         await self.process_lock.acquire()
-        process = self._idle.pop() if self._idle else self._pool.take()
-        self._processes.add(process)
-        slow = False
-
-        def admit_others() -> None:
-            nonlocal slow
-            if self._slow < _MOST_SLOW:
-                slow = True
-                self._slow += 1
-                self.process_lock.release()
-
-        overdue = asyncio.get_running_loop().call_later(SLOW_SECONDS, admit_others)
+        next_page = cache(self.process_lock.release)
         try:
-            yield process
+            async with self._processes.process(self._file, next_page) as process:
+                yield process
         finally:
-            overdue.cancel()
-            if slow:
-                self._slow -= 1
-                self._processes.discard(process)
-                await process.end()
-            else:
-                self._idle.append(process)
-                self.process_lock.release()
+            next_page()
 
     @staticmethod
     def _failed(why: str, reason: str = FailureReason.RENDER) -> PageError:

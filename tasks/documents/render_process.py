@@ -53,6 +53,7 @@ class RenderProcess:
     """A sandboxed process, started when it is first needed; it has one document open at a time.
 
     Attributes:
+        opened: the document that it has open, if any.
         documents: number of documents that it has opened.
         sound: whether it may get another document.
     """
@@ -60,7 +61,7 @@ class RenderProcess:
     def __init__(self) -> None:
         self._running: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._opened: DocumentFile | None = None
+        self.opened: DocumentFile | None = None
         self._confined = False
         self.documents = 0
         self.sound = True
@@ -85,7 +86,7 @@ class RenderProcess:
                 await self._send({"open": opening}, document.descriptor)
                 answer = parsed(await self._message(), OPENED)
         self.documents += 1
-        self._opened = document
+        self.opened = document
         self.sound = isinstance(answer, Facts) or answer.refused in {"encrypted", "password"}
         return answer
 
@@ -95,7 +96,7 @@ class RenderProcess:
         Raises:
             RendererError, CrashedError, TimeoutError: as `open` does.
         """
-        if self._opened is not document:
+        if self.opened is not document:
             await self.open(document)
         async with self._request():
             request = {"page": number, "longest_side": side, "seconds": document.limits.render_seconds}
@@ -118,7 +119,7 @@ class RenderProcess:
         Raises:
             RendererError, CrashedError, TimeoutError: as `open` does.
         """
-        if self._opened is not document:
+        if self.opened is not document:
             await self.open(document)
         async with self._request(), asyncio.timeout(PATIENCE * seconds):
             await self._send({"layer": number, "seconds": seconds})
@@ -200,7 +201,7 @@ class RenderProcess:
     async def end(self) -> None:
         """End the process."""
         process, channel = self._running, self._socket
-        self._running = self._socket = self._opened = None
+        self._running = self._socket = self.opened = None
         self._confined, self.sound, self.documents = False, True, 0
         if process is not None and channel is not None:
             process.kill()

@@ -1,43 +1,125 @@
 """Sandboxed processes that the documents of one run share: starting one takes longer than opening most documents."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
+from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import RenderProcess
 
-MOST_DOCUMENTS = 50
-_MOST_IDLE = 4
+MOST_DOCUMENTS = 500
+"""Documents that a process opens before another replaces it."""
+SLOW_SECONDS = 2.0
+"""A page usually takes 0.01 to 0.1 s. Up to _MOST_SLOW processes that take longer than this do not block others."""
+_MOST_SLOW = 2
+_MOST_AT_ONCE = min(8, max(2, os.cpu_count() or 1))
 
 
 class RenderProcesses:
-    """A pool of processes, each with one document at a time.
+    """A pool of processes, about as many as this machine has processors, each with one document open at a time.
 
-    Args:
-        shared: processes are kept for the next document; otherwise each serves one document.
+    They are used from any thread and event loop. A document gets the process in which it is still open, if that is
+    free. One that is slow, unsound or has opened enough documents is ended and not used again.
     """
 
-    def __init__(self, *, shared: bool) -> None:
-        self._idle: list[RenderProcess] = []
-        self._open = shared
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[RenderProcess] = []
+        self._waiting: deque[Future[None]] = deque()
+        self._places, self._slow = _MOST_AT_ONCE, 0
+        self._open, self._started = True, False
 
-    def take(self) -> RenderProcess:
-        """Return a free process."""
-        return self._idle.pop() if self._idle else RenderProcess()
+    async def start(self) -> None:
+        """Start the first process, unless it was started: it takes a third of a second."""
+        if not self._started:
+            async with self.process() as process:
+                await process.start()
 
-    async def give_back(self, process: RenderProcess) -> None:
-        """Keep a process for the next document, unless it is unsound or has opened enough documents."""
-        keep = self._open and process.sound and process.documents < MOST_DOCUMENTS and len(self._idle) < _MOST_IDLE
-        if keep:
-            self._idle.append(process)
-        else:
-            await process.end()
+    @asynccontextmanager
+    async def process(
+        self, document: DocumentFile | None = None, when_slow: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[RenderProcess]:
+        """Wait for a free process and yield it; `when_slow` is called if it no longer keeps others from theirs."""
+        await self._place()
+        process, slow = self._chosen(document), False
+
+        def admit_another() -> None:
+            nonlocal slow
+            with self._lock:
+                slow = self._slow < _MOST_SLOW
+                self._slow += slow
+            if slow:
+                self._free_place()
+                when_slow()
+
+        overdue = asyncio.get_running_loop().call_later(SLOW_SECONDS, admit_another)
+        try:
+            yield process
+        finally:
+            overdue.cancel()
+            try:
+                await self._give_back(process, slow=slow)
+            finally:
+                if slow:
+                    with self._lock:
+                        self._slow -= 1
+                else:
+                    self._free_place()
 
     async def close(self) -> None:
-        """End the idle processes now, and each of the others when it is given back."""
-        self._open = False
-        while self._idle:
-            await self._idle.pop().end()
+        """End the free processes now, and each of the others when it is given back."""
+        with self._lock:
+            self._open = False
+            ended, self._free = self._free, []
+        for process in ended:
+            await process.end()
+
+    async def _place(self) -> None:
+        """Wait until a process may be used."""
+        admitted: Future[None] = Future()
+        with self._lock:
+            self._started = True
+            self._waiting.append(admitted)
+            self._admit()
+        try:
+            await asyncio.wrap_future(admitted)
+        except asyncio.CancelledError:
+            if not admitted.cancel():  # it was admitted at that moment
+                self._free_place()
+            raise
+
+    def _free_place(self) -> None:
+        with self._lock:
+            self._places += 1
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._places and self._waiting:
+            admitted = self._waiting.popleft()
+            if admitted.set_running_or_notify_cancel():
+                self._places -= 1
+                admitted.set_result(None)
+
+    def _chosen(self, document: DocumentFile | None) -> RenderProcess:
+        """Take the process that has a document open, or that which was free for longest, or a new one."""
+        with self._lock:
+            for at, process in enumerate(self._free):
+                if document is not None and process.opened is document:
+                    return self._free.pop(at)
+            return self._free.pop(0) if self._free else RenderProcess()
+
+    async def _give_back(self, process: RenderProcess, *, slow: bool) -> None:
+        with self._lock:
+            keep = self._open and not slow and process.sound and process.documents < MOST_DOCUMENTS
+            if keep:
+                self._free.append(process)
+        if not keep:
+            await process.end()
 
 
 _shared: ContextVar[RenderProcesses | None] = ContextVar("hearth_render_processes", default=None)
@@ -49,16 +131,24 @@ async def shared_processes() -> AsyncIterator[None]:
     if _shared.get() is not None:
         yield
         return
-    processes = RenderProcesses(shared=True)
-    token = _shared.set(processes)
+    async with processes_here() as processes:
+        token = _shared.set(processes)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):  # a generator may be closed in another context
+                _shared.reset(token)
+
+
+@asynccontextmanager
+async def processes_here() -> AsyncIterator[RenderProcesses]:
+    """Yield the processes that are shared in this context, or others that end with the block."""
+    shared = _shared.get()
+    if shared is not None:
+        yield shared
+        return
+    processes = RenderProcesses()
     try:
-        yield
+        yield processes
     finally:
-        with suppress(ValueError):  # a generator may be closed in another context
-            _shared.reset(token)
         await processes.close()
-
-
-def processes_here() -> RenderProcesses:
-    """Return the pool of this context, or a new one that shares nothing."""
-    return _shared.get() or RenderProcesses(shared=False)

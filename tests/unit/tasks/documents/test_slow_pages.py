@@ -13,7 +13,7 @@ from tests.unit.tasks.documents.rendering import fails, given_up, has_ink, rende
 
 @pytest.fixture
 def soon_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.documents.render.SLOW_SECONDS", 0.1)
+    monkeypatch.setattr("tasks.documents.shared_processes.SLOW_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("soon_slow")
