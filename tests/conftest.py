@@ -16,6 +16,7 @@ from tests.support.ollama.scripted import ScriptedOllama, scripted_ollama
 
 pytest_plugins = [
     "tests.support.aws.moto_server",
+    "tests.support.collection",
     "tests.support.commands",
     "tests.support.early",
     "tests.support.leftovers",

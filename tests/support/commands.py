@@ -17,6 +17,7 @@ import stamina
 
 from tests.support import forkserver
 from tests.support.environment import clean
+from tests.support.forked_process import Process
 from tests.support.prefect_home import QUIET, prefect_server, seed
 from tests.support.waiting import PATIENCE
 
@@ -72,7 +73,7 @@ class Hearth:
 
     def start(
         self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str
-    ) -> subprocess.Popen[str] | forkserver.Process:
+    ) -> subprocess.Popen[str] | Process:
         if not (self.anew or self.prefix):
             settings = {"cwd": self.directory, "env": {**self.environment, **environment}, "stderr": stderr}
             return forkserver.start("flows.cli.main", *map(str, arguments), **settings)

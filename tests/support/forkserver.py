@@ -13,20 +13,16 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tests.support.environment import clean
+from tests.support.forked_process import Process
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -39,101 +35,6 @@ SETTINGS = {
     # moto reads these when it is imported.
     **{"MOTO_ENABLE_AMI_VALIDATION": "1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1"},
 }
-
-
-class Process:
-    """A command that the fork server started, as `subprocess.Popen` has it with `text=True`.
-
-    Attributes:
-        pid: of the process itself.
-        stdout: what it prints, if it was asked for with PIPE.
-        stderr: likewise.
-        returncode: its exit code, negative for a signal; None until it is waited for or polled.
-    """
-
-    def __init__(self, arguments: Sequence[str], pid: int, status: socket.socket, pipes: Mapping[str, IO[str]]) -> None:
-        self.args = list(arguments)
-        self.pid = pid
-        self.returncode: int | None = None
-        self.stdout = pipes.get("stdout")
-        self.stderr = pipes.get("stderr")
-        self._status = status.detach()  # a socket that nobody has closed would warn, and be closed too early
-
-    def poll(self) -> int | None:
-        """Return the exit code if it has ended, else None."""
-        return self._look(0)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended, and return its exit code."""
-        if self._look(timeout) is None:
-            raise subprocess.TimeoutExpired(self.args, timeout or 0)
-        assert self.returncode is not None
-        return self.returncode
-
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Return all that it printed and has not been read yet, when it has ended."""
-        printed: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        readers = [
-            threading.Thread(target=lambda to, pipe: to.append(pipe.read()), args=(printed[name], pipe), daemon=True)
-            for name, pipe in (("stdout", self.stdout), ("stderr", self.stderr))
-            if pipe is not None and not pipe.closed
-        ]
-        for reader in readers:
-            reader.start()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for reader in readers:
-            reader.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            if reader.is_alive():
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
-        self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        self._close()
-        return "".join(printed["stdout"]), "".join(printed["stderr"])
-
-    def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def __enter__(self) -> Process:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait for its end."""
-        self._close()
-        self.wait()
-
-    def _close(self) -> None:
-        for pipe in (self.stdout, self.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    def __del__(self) -> None:
-        """Let go of it, and so have it killed: a test that failed has not waited for it."""
-        self._close()
-        os.close(self._status)
-
-    def _look(self, timeout: float | None) -> int | None:
-        """Read the exit code and leave it there: several threads may wait for one process."""
-        if self.returncode is None:
-            waiting = select.poll()
-            waiting.register(self._status, select.POLLIN)
-            if not waiting.poll(None if timeout is None else math.ceil(timeout * 1000)):
-                return None
-            with socket.socket(fileno=os.dup(self._status)) as status:
-                told = status.recv(64, socket.MSG_PEEK)
-            if not told:
-                raise RuntimeError("The fork server has ended.")
-            self.returncode = int(told)
-        return self.returncode
 
 
 def start(

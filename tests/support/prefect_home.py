@@ -24,6 +24,7 @@ import httpx
 from tasks.ollama.address import free_port
 from tests.support import forked, forkserver
 from tests.support.environment import clean
+from tests.support.forked_process import Process
 from tests.support.waiting import PATIENCE, until
 
 QUIET = {
@@ -95,7 +96,7 @@ def _make(directory: Path) -> None:
 @contextmanager
 def prefect_server(
     directory: Path, environment: Mapping[str, str], port: int | None = None
-) -> Iterator[tuple[str, forkserver.Process]]:
+) -> Iterator[tuple[str, Process]]:
     """Serve Prefect's API, and yield its address and the process; the log is in `directory`."""
     port = port or free_port()
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.integration.embedded.pages import LEFT, PARAGRAPHS, RIGHT, png, render
 from tests.support import forkserver
+from tests.support.forked_process import Process
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ MODEL = "tesseract:eng"
 class Server:
     """A server process and ways to talk to it."""
 
-    process: forkserver.Process
+    process: Process
     url: str
     log: list[str] = field(default_factory=list)
 

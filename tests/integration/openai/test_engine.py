@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import forkserver, pdfs
+from tests.support import forked_process, pdfs
 from tests.support.commands import Hearth
 from tests.support.llama_server import LlamaServer, llama_server
 from tests.support.openai.gateway import OWN, gateway, loading, refusal
@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE, until
 pytestmark = pytest.mark.long("reads over a real engine: up to 20 s each")
 
 SLOTS, TOKENS = 2, 500
-Process = subprocess.Popen[str] | forkserver.Process
+Process = subprocess.Popen[str] | forked_process.Process
 OPTIONS = ("--model", "chain", "--num-predict", str(TOKENS), "--num-ctx", "4096", "--slots", str(SLOTS))
 TEXT = "the0 quick1 brown2 fox3"
 

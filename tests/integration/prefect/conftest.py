@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import forkserver
 from tests.support.commands import ROOT
+from tests.support.forked_process import Process
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ class Engine:
 
     url: str
     log: Path
-    process: forkserver.Process
+    process: Process
 
     def kill(self) -> None:
         self.process.kill()

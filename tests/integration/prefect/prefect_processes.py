@@ -20,6 +20,7 @@ from tests.integration.prefect.hearth_up import Server
 from tests.support import forkserver
 from tests.support.commands import ROOT
 from tests.support.environment import clean
+from tests.support.forked_process import Process
 from tests.support.prefect_home import seed
 from tests.support.waiting import until
 
@@ -32,7 +33,7 @@ class Processes(Server):
     """They, and what a person does with runs in the UI: its very requests."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    running: dict[str, forkserver.Process] = field(default_factory=dict)
+    running: dict[str, Process] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
         """Start the Prefect `server`, the `worker` or the `engine`, and wait until it is there."""

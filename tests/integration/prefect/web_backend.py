@@ -25,6 +25,7 @@ from tests.integration.prefect.web_engines import STEPS
 from tests.support import forkserver
 from tests.support.commands import ROOT
 from tests.support.environment import clean
+from tests.support.forked_process import Process
 from tests.support.prefect_home import fork_runs
 from tests.support.waiting import PATIENCE, until
 
@@ -39,7 +40,7 @@ class Backend:
     directory: Path
     environment: dict[str, str]
     port: int
-    process: forkserver.Process | None = None
+    process: Process | None = None
     _gates: Iterator[int] = field(default_factory=lambda: iter(range(15, STEPS)))
 
     @property
