@@ -56,6 +56,7 @@ class SlotAllocation:
         self._relief_at = 0.0
         self._correction: int | None = None
         self._valid_until = 0.0
+        self._settled_at = 0.0
         self._stamp: object = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -162,10 +163,19 @@ class SlotAllocation:
             try:
                 await self._settle()
             except HearthError:
-                # What cannot be reached from here probably cannot be reached by others either: pages go on.
-                self._valid_until = elapsed() + self._store.lease_seconds
-                self._changed()
+                self._go_on_alone()
                 await asyncio.sleep(min(_AGAIN_SECONDS, self._store.lease_seconds / 4))
+
+    def _go_on_alone(self) -> None:
+        """Keep the slots while the ledger is out of reach; others can probably not reach it either.
+
+        Without any, one slot is used when all claims that this run knew of have ended: pages that waited for the ledger
+        alone would never find out that the server is gone, too.
+        """
+        self._valid_until = elapsed() + self._store.lease_seconds
+        if self._waiting and not self._holds and elapsed() >= self._settled_at + self._store.lease_seconds:
+            self._holds = self._share = 1
+        self._changed()
 
     async def _until_changed(self) -> None:
         """Wait until this run or the ledger may have changed, or long enough that turns and claims may have ended."""
@@ -191,7 +201,8 @@ class SlotAllocation:
         claim = ledger.claims[self._run]
         self._holds = claim.holds
         self._others = ledger.held - claim.holds
-        self._valid_until = elapsed() + claim.ends_at - self.now()
+        self._settled_at = elapsed()
+        self._valid_until = self._settled_at + claim.ends_at - self.now()
         self.runs = len(ledger.claims)
         self.limit, self.limited_at, self.served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()

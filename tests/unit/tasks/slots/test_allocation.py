@@ -88,6 +88,19 @@ async def test_a_ledger_out_of_reach_does_not_keep_pages_from_being_read(store, 
         directory.unlink()
 
 
+async def test_a_run_without_slots_gets_one_if_the_ledger_stays_out_of_reach(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(FileStore, "lease_seconds", 1.0)
+    async with sharing(store) as other, sharing(store) as share:
+        share.expect(0)
+        await until_async(lambda: share.free <= 0 and other.free == SLOTS)
+        directory = tmp_path / "slots"
+        directory.rename(tmp_path / "gone")
+        directory.write_text("in the way")
+        share.expect(SLOTS)
+        await until_async(lambda: share.free == 1)
+        directory.unlink()
+
+
 async def test_a_ledger_that_is_lost_is_made_again(store, tmp_path):
     async with sharing(store) as share:
         (file,) = tmp_path.glob("slots/*.json")
