@@ -82,7 +82,7 @@ def reads(text: str = "Hello.", **fields: Any) -> Say:
     return says(**page_answer(text, **fields))
 
 
-def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[Body], Awaitable[Say]]:
+def serving(slots: int, seconds: float) -> Callable[[Body], Awaitable[Say]]:
     """Answers that take `seconds`, `slots` of them at once; the others wait inside the server, as in Ollama."""
     free = asyncio.Semaphore(slots)
 
@@ -94,8 +94,6 @@ def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[
             started = time.perf_counter_ns()
             await asyncio.sleep(seconds)
             ended = time.perf_counter_ns()
-        if not durations:
-            return says(response="Hello.", done=True)
         spent = {"prompt_eval_duration": (ended - started) // 4, "eval_duration": (ended - started) * 3 // 4}
         at = datetime.now(UTC).isoformat()
         return reads(created_at=at, total_duration=ended - arrived, load_duration=0, **spent)

@@ -16,6 +16,8 @@ from tasks.settings.reading import LimitSettings
 from tests.support import pdfs, picture_files
 from tests.unit.tasks.documents.rendering import fails, rendered
 
+pytestmark = pytest.mark.usefixtures("one_sandbox")
+
 LIMITS = LimitSettings()
 SUFFIXES = tuple(picture_files.FORMATS)
 

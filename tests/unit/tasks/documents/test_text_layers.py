@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tasks.documents.shared_processes import shared_processes
 from tasks.layers.judge import Verdict
 from tasks.reading.layer_reader import LayerSource
 from tasks.settings.reading import LimitSettings
@@ -14,17 +13,16 @@ from tests.support.pdfs import with_endless_page
 
 
 @pytest.fixture
-async def extracted(tmp_path):
+def extracted(one_sandbox, tmp_path):
     """Return the text and the verdict of a kind's first page."""
-    async with shared_processes():
 
-        async def extract(make, *, limits=None) -> tuple[str, Verdict]:
-            found = []
-            source = LayerSource(make(tmp_path / "made.pdf"), limits or LimitSettings())
-            await source.judged([1], lambda _, text, verdict: found.append((text, verdict)))
-            return found[0]
+    async def extract(make, *, limits=None) -> tuple[str, Verdict]:
+        found = []
+        source = LayerSource(make(tmp_path / "made.pdf"), limits or LimitSettings())
+        await source.judged([1], lambda _, text, verdict: found.append((text, verdict)))
+        return found[0]
 
-        yield extract
+    return extract
 
 
 async def test_sound_layers_are_sound(extracted):

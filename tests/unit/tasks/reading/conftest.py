@@ -13,6 +13,11 @@ from tests.support.ollama.scripted import ScriptedOllama
 from tests.unit.tasks.reading.page_reading import Reading, opened
 
 
+@pytest.fixture(autouse=True)
+def documents(one_sandbox: None) -> None:
+    """They share a process."""
+
+
 @pytest.fixture
 def three_tries() -> Iterator[None]:
     with stamina.set_testing(True, attempts=3):

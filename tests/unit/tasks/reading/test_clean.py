@@ -115,8 +115,12 @@ def test_what_could_not_be_decoded_is_flagged():
     assert flag.detail == "2 characters that could not be decoded"
 
 
+def test_lines_end_as_in_markdown_files():
+    assert clean("# Beds\r\nIn rows").text == "# Beds\nIn rows"
+
+
 @given(
-    st.text(st.characters(codec="utf-8", exclude_characters="`~<\ufffd"), max_size=200).map(lambda text: f"# {text}")
+    st.text(st.characters(codec="utf-8", exclude_characters="`~<\r\ufffd"), max_size=200).map(lambda text: f"# {text}")
 )
 def test_a_page_that_begins_with_a_heading_stays_as_it_is(text):
     assert clean(text).text in {text.strip(), text.rpartition("\n")[0].strip()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -20,10 +23,12 @@ from tasks.serving.parallelism import (
 )
 from tasks.serving.remedies import shortfall
 from tasks.slots.ledger import Measured
-from tests.support.ollama.scripted import fails, reads, says, serving
+from tests.support.clock import Clock
+from tests.support.ollama.scripted import Body, Say, fails, reads, says, serving
 from tests.unit.tasks.serving.warming import LISTED, REQUEST, family, warmed
 
 SECONDS = 0.3
+AT_ONCE = [(2, 2), (4, 2), (2, 1), (2, 3)]
 # By its own durations it works on nothing for long enough to work on two things at once.
 ONE_BY_ONE = reads(prompt_eval_duration=1, eval_duration=1)
 
@@ -31,11 +36,42 @@ ONE_BY_ONE = reads(prompt_eval_duration=1, eval_duration=1)
 # Measuring
 
 
-@pytest.mark.parametrize("durations", [True, False], ids=["by durations", "by the clock"])
-@pytest.mark.parametrize(("asked", "serves"), [(2, 2), (4, 2), (2, 1), (2, 3)])
-async def test_the_requests_that_a_server_really_serves_at_once_are_counted(server, client, asked, serves, durations):
-    server.answers("/api/generate", serving(serves, SECONDS, durations=durations))
+@pytest.mark.parametrize(("asked", "serves"), AT_ONCE)
+async def test_the_requests_that_a_server_really_serves_at_once_are_counted_by_its_durations(
+    server, client, asked, serves
+):
+    server.answers("/api/generate", serving(serves, SECONDS))
     assert (await warmed(client, asked)).measured.slots == min(asked, serves)
+
+
+def by_turns(clock: Clock, alone: int, at_once: int) -> Callable[[Body], Awaitable[Say]]:
+    """Answers without durations, `at_once` of them after each turn, which moves the clock; the first are alone."""
+    turn: list[asyncio.Event] = []
+    arrived = 0
+
+    async def serve(_: Body) -> Say:
+        nonlocal arrived
+        arrived += 1
+        turn.append(over := asyncio.Event())
+        if len(turn) < at_once and arrived > alone:
+            with suppress(TimeoutError):  # of the last turn some may not come
+                await asyncio.wait_for(over.wait(), 1)
+        if not over.is_set():
+            clock.advance(SECONDS)
+            for each in turn:
+                each.set()
+            turn.clear()
+        return says(response="Hello.", done=True)
+
+    return serve
+
+
+@pytest.mark.parametrize(("asked", "serves"), AT_ONCE)
+async def test_of_a_server_without_durations_they_are_counted_by_the_clock(server, client, asked, serves, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tasks.serving.parallelism.time", clock)
+    server.answers("/api/generate", by_turns(clock, 2, min(asked, serves)))
+    assert (await measure_parallelism(client, REQUEST, asked)).slots == min(asked, serves)
 
 
 @pytest.mark.parametrize(("asked", "serves"), [(4, 4), (8, 4), (4, 1)])
