@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tasks.documents.answers import LayerFacts
-from tasks.layers.language import Likeness, likeness
+from tasks.text.language import Likeness, likeness
 
 # The part of the pairs of letters that is usual: of a page, of one font's text, and of a page of few words.
 _PAGE, _FONT, _FEW = 0.84, 0.74, 0.9

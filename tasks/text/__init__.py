@@ -1,1 +1,1 @@
-"""Small helpers for what people read: Markdown, SVG, and what a model's text may not hold."""
+"""Small helpers for what people read: Markdown, SVG, what a model's text may not hold, and its language."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.documents.answers import LayerFacts
 from tasks.layers.judge import Verdict, judge
-from tasks.layers.language import likeness
+from tasks.text.language import likeness
 from tests.support.layers import PROSE
 
 TEXT = "".join(PROSE)

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from tasks.layers.letter_pairs import PAIRS
+from tasks.text.letter_pairs import PAIRS
 
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _HIRAGANA, _HANGUL = re.compile("[\u3041-\u3096]"), re.compile("[\uac00-\ud7af]")
