@@ -20,6 +20,8 @@ class FlagName(StrEnum):
     """The page's ink may be dust, or the other side shining through."""
     FILES = "files"
     """The document has attachments that were not read."""
+    LANGUAGE = "language"
+    """The text is like another script or language than the page was read in (`--languages`)."""
     MISREAD = "misread"
     """The model says that it saw the page turned, so that its text may be wrong."""
     PAGES = "pages"

@@ -14,6 +14,7 @@ from tasks.layers.pages import fallback_page
 from tasks.models.call import ModelCall
 from tasks.models.prompts import images_note, retry_note
 from tasks.reading.events import PageDone
+from tasks.reading.foreign import foreign_flag, languages_read
 from tasks.reading.layer_reader import read_layer
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader
@@ -54,6 +55,7 @@ class PageReader:
         self._servers = servers
         self._profile = call.profile
         self._data = bool(call.schema)
+        self._languages = () if self._data else languages_read(plan.model)
         self._client = PageClient(servers, call, idle_seconds, settings, self._note)
         self._renderer = renderer
         self._store = store
@@ -105,6 +107,8 @@ class PageReader:
         text = reading.answer.response.strip()
         if not image.has_ink and text:
             reading = replace(reading, flags=(*reading.flags, _FAINT))
+        if (foreign := foreign_flag(text, self._languages)) is not None:
+            reading = replace(reading, flags=(*reading.flags, foreign))
         # The ink may be dust, or the other side shining through: such a page without text is blank.
         await self._finish(number, PageStatus.READ if image.has_ink or text else PageStatus.BLANK, image, reading)
 

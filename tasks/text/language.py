@@ -6,6 +6,7 @@ import operator
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tasks.text.letter_pairs import PAIRS
@@ -39,8 +40,11 @@ class Likeness:
     foreign: float = 0.0
 
 
-def likeness(text: str) -> Likeness:
-    """Return how much a text is like the language that it is most like."""
+def likeness(text: str, among: Collection[str] = PAIRS.keys()) -> Likeness:
+    """Return how much a text is like the language that it is most like, of those whose pairs of letters are compared.
+
+    East Asian text has no such pairs, and is told by its characters.
+    """
     text = unicodedata.normalize("NFC", text)
     letters = sum(map(str.isalpha, text))
     eastern = _EAST_ASIAN.findall(text)
@@ -53,9 +57,10 @@ def likeness(text: str) -> Likeness:
     count = pairs.total()
     if not count:
         return Likeness(foreign=foreign)
-    shares = {language: sum(pairs[pair] for pair in usual & pairs.keys()) for language, usual in PAIRS.items()}
-    best = max(shares, key=shares.__getitem__)
-    return Likeness(best, count, shares[best] / count, foreign)
+    compared = [language for language in PAIRS if language in among]
+    shares = {language: sum(pairs[pair] for pair in PAIRS[language] & pairs.keys()) for language in compared}
+    best = max(shares, key=shares.__getitem__, default="")
+    return Likeness(best, count, shares.get(best, 0) / count, foreign)
 
 
 def _eastern(characters: list[str]) -> Likeness:

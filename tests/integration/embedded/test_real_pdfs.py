@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.documents.render import Renderer
+from tasks.reading.foreign import foreign_flag
 from tasks.settings.reading import LimitSettings
 from tests.benchmarks.accuracy import character_errors, words_missing
 
@@ -41,6 +42,11 @@ async def test_two_columns_come_one_after_the_other(reading):
 
 async def test_a_page_of_text_is_read_as_its_text_layer_has_it(reading):
     assert character_errors(await _read(reading, "earnings.pdf"), _layer("earnings.pdf", 1)) < 0.01
+
+
+@pytest.mark.parametrize("name", ["earnings.pdf", "edgar_image.pdf", "small_page_size.pdf", "untable.pdf"])
+async def test_a_page_in_english_is_not_flagged_as_another_language(reading, name):
+    assert foreign_flag(await _read(reading, name), ("eng",)) is None
 
 
 async def test_a_page_without_ink_gives_no_text(reading):

@@ -13,10 +13,13 @@ EMBEDDED = ("--backend", "embedded")
 def test_a_document_is_read_in_the_language_that_is_named(hearth, tmp_path):
     require_data("deu")
     path, output = page(tmp_path / "brief.pdf", "deu", times=1), ("--output", tmp_path / "out")
-    english = hearth.read(path, *EMBEDDED, *output).document
+    flagged = hearth.read(path, *EMBEDDED, *output)
+    english = flagged.document
+    assert "reads like German (deu), but it was read as eng" in flagged.json["flagged_pages"]["1"][0]
+    assert "page 1 flagged: language: Its text reads like German" in hearth("read", path, *EMBEDDED, *output).err
     german = hearth.read(path, *EMBEDDED, *output, "--languages", "deu+eng")
     assert (german.code, german.manifest["model"]) == (0, "tesseract:deu-eng")
-    assert "Grüße" in german.document
+    assert (german.json["flagged_pages"], "Grüße" in german.document) == ({}, True)
     assert "Grüße" not in english
     again = hearth.read(path, *EMBEDDED, *output, "--languages", "deu+eng")
     assert again.json["read_now"] == 0
