@@ -75,6 +75,7 @@ fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server, and over a real llama-server (`make tools`)
 	@$(BIN)/python -m tests.benchmarks.makespan
 	@$(BIN)/python -m tests.benchmarks.batch
+	@$(BIN)/python -m tests.benchmarks.text_layers
 	@$(BIN)/python -m tests.benchmarks.real_engine
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"

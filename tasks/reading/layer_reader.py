@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ from tasks.results.page import PageResult
 from tasks.results.store import ResultStore
 from tasks.settings.reading import LimitSettings
 
-MOST_COUNTED = 60
+MOST_COUNTED = 20
 """Pages of a document whose layers are judged to say how many are sound; of more, a sample."""
 
 _MOST_PROCESSES = 4
-# A process opens the document in the time in which another one extracts a few pages.
-_PAGES_A_PROCESS = 8
+# A process starts in the time in which another one extracts so many pages.
+_PAGES_A_PROCESS = 24
 _ANY_SIDE = 64
 
 
@@ -39,14 +39,13 @@ class LayerSource:
     limits: LimitSettings
     password: str | None = None
 
-    async def judged(self, numbers: Sequence[int], use: Callable[[int, str, Verdict], None]) -> None:
+    async def judged(self, numbers: Sequence[int], use: Callable[[int, str, Verdict], Awaitable[None]]) -> None:
         """Judge the text layers of pages, in a few sandboxed processes at once, and pass each on with its text."""
         left = iter(numbers)
 
         async def work(renderer: Renderer) -> None:
             for number in left:
-                text, verdict = await read_layer(renderer, number)
-                await asyncio.to_thread(use, number, text, verdict)
+                await use(number, *await read_layer(renderer, number))
 
         count = max(1, min(_MOST_PROCESSES, os.cpu_count() or 1, len(numbers) // _PAGES_A_PROCESS))
         async with AsyncExitStack() as stack:
@@ -55,7 +54,8 @@ class LayerSource:
                 for _ in range(count if numbers else 0)
             ]
             async with asyncio.TaskGroup() as group:
-                for renderer in renderers:
+                # Two for each: while one judges and stores a page, the process extracts the next one.
+                for renderer in (*renderers, *renderers):
                     group.create_task(work(renderer))
 
 
@@ -92,9 +92,9 @@ async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, diges
     stored = zip(plan.numbers, store.each(plan.numbers), strict=True)
     numbers = [number for number, page in stored if not _stands(page, plan, number, digest)]
 
-    def take(number: int, text: str, verdict: Verdict) -> None:
+    async def take(number: int, text: str, verdict: Verdict) -> None:
         if verdict.sound or (plan.text_layer is TextLayer.ALWAYS and text.strip()):
-            store.write_page(layer_page(plan, number, text, verdict))
+            await asyncio.to_thread(store.write_page, layer_page(plan, number, text, verdict))
             taken.add(number)
 
     await source.judged(numbers, take)
@@ -106,7 +106,7 @@ async def count_sound(source: LayerSource, numbers: Sequence[int], most: int = M
     step = max(1, -(-len(numbers) // most))
     sample, sound = numbers[::step], 0
 
-    def count(_number: int, _text: str, verdict: Verdict) -> None:
+    async def count(_number: int, _text: str, verdict: Verdict) -> None:
         nonlocal sound
         sound += verdict.sound
 

@@ -52,13 +52,13 @@ def likeness(text: str, among: Collection[str] = PAIRS.keys()) -> Likeness:
         return _eastern(eastern)
     lower = text.lower()
     neighbours = Counter(map(operator.add, lower, lower[1:]))
-    pairs = Counter({pair: count for pair, count in neighbours.items() if pair.isalpha()})
+    pairs = {pair: count for pair, count in neighbours.items() if pair.isalpha()}
     foreign = 0.0 if text.isascii() else sum(map(_is_foreign, text)) / max(1, letters)
-    count = pairs.total()
+    count = sum(pairs.values())
     if not count:
         return Likeness(foreign=foreign)
-    compared = [language for language in PAIRS if language in among]
-    shares = {language: sum(pairs[pair] for pair in PAIRS[language] & pairs.keys()) for language in compared}
+    counted, compared = pairs.__getitem__, [language for language in PAIRS if language in among]
+    shares = {language: sum(map(counted, PAIRS[language].intersection(pairs))) for language in compared}
     best = max(shares, key=shares.__getitem__, default="")
     return Likeness(best, count, shares.get(best, 0) / count, foreign)
 

@@ -21,12 +21,22 @@ _SMALL = 12
 _MOST_PICTURES = 200
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word, where it is shown: in points, on the page as it is shown."""
+Word = tuple[float, float, float, float, str, int, int, int]
+"""A word as `TextPage.extractWORDS` returns it: its box in points, on the page as it is shown, and its text."""
 
+
+@dataclass(frozen=True, slots=True)
+class PrintedLine:
+    """The words of a line, and the box around them in points."""
+
+    words: Sequence[Word]
     box: Box
-    text: str
+
+    @classmethod
+    def of(cls, words: Sequence[Word]) -> PrintedLine:
+        """Return a line of words."""
+        lefts, tops, rights, bottoms, *_ = zip(*words, strict=True)
+        return cls(words, (min(lefts), min(tops), max(rights), max(bottoms)))
 
 
 class _Pictures(pymupdf.mupdf.FzDevice2):  # type: ignore[misc]  # pymupdf has no types
@@ -71,6 +81,9 @@ class Glance:
         matrix = pymupdf.Matrix(self._scale, self._scale)
         pixmap = drawn.get_pixmap(matrix=matrix, colorspace=pymupdf.csGRAY, alpha=False)
         self.image = Image.frombytes("L", (pixmap.width, pixmap.height), pixmap.samples)
+        left, upper = ImageChops.offset(self.image, 1, 0), ImageChops.offset(self.image, 0, 1)
+        # How much each pixel differs from the one to its left, and from the one above.
+        self._across, self._down = ImageChops.difference(self.image, left), ImageChops.difference(self.image, upper)
 
     @property
     def is_blank(self) -> bool:
@@ -78,13 +91,14 @@ class Glance:
         low, high = self.image.getextrema()
         return float(high) - float(low) <= _ROUNDING  # type: ignore[arg-type]  # of a grey image, two numbers
 
-    def without_ink(self, lines: Iterable[Sequence[Word]]) -> int:
+    def without_ink(self, lines: Iterable[PrintedLine]) -> int:
         """Return how many letters and digits of lines of words are nowhere to be seen."""
-        contrasts = self._contrasts(_SEEN)
+        # White pixels where a pixel differs from one of its neighbours.
+        contrasts = ImageChops.lighter(self._across, self._down).point(_above(_SEEN))
         return sum(map(partial(self._missing, contrasts), lines))
 
-    def _missing(self, contrasts: Image.Image, line: Sequence[Word]) -> int:
-        x0, y0, x1, y1 = self._pixels(_around(line))
+    def _missing(self, contrasts: Image.Image, line: PrintedLine) -> int:
+        x0, y0, x1, y1 = self._pixels(line.box)
         along = int(y1 - y0 > x1 - x0)  # 1: the line runs down the page
         short = min(x1 - x0, y1 - y0)
         # Not the parts above and below, where the lines beside it may reach.
@@ -92,40 +106,31 @@ class Glance:
         x0, y0, x1, y1 = (x0 + margin, y0, x1 - margin, y1) if along else (x0, y0 + margin, x1, y1 - margin)
         box = max(0, x0), max(0, y0), min(contrasts.width, x1), min(contrasts.height, y1)
         if box[0] >= box[2] or box[1] >= box[3]:
-            return sum(_letters(word) for word in line)
+            return sum(map(_letters, line.words))
         inked = bytes(contrasts.crop(box).getprojection()[along])
+        sizes = (word[3] - word[1] if along else word[2] - word[0] for word in line.words)
+        narrowest = int(min(sizes) * self._scale)
+        if narrowest and bytes(narrowest) not in inked and box == (x0, y0, x1, y1):
+            return 0  # no gap is as wide as a word
         first = box[along]
         missing = 0
-        for word in line:
-            start, end = self._pixels(word.box)[along::2]
+        for word in line.words:
+            start, end = self._pixels(word[:4])[along::2]
             if not any(inked[max(0, start - first) : max(0, end - first)]):
                 missing += _letters(word)
         return missing
 
-    def unexplained(self, lines: Iterable[Sequence[Word]]) -> float:
+    def unexplained(self, lines: Iterable[PrintedLine]) -> float:
         """Return how much looks like print and is in no line, as a part of all that looks like print, 0 to 1."""
-        edges = self._edges()
-        whole = edges.histogram()[255]
-        if not whole:
-            return 0.0
+        # White pixels where contrasts meet in both directions: in print, but not along rules and boxes.
+        edges = ImageChops.darker(_widened(self._across), _widened(self._down)).point(_above(_EDGE))
+        rest = edges.copy()
         for line in lines:
-            x0, y0, x1, y1 = self._pixels(_around(line))
-            edges.paste(0, (max(0, x0 - 1), max(0, y0 - 1), max(0, x1 + 1), max(0, y1 + 1)))
-        return edges.histogram()[255] / whole
-
-    def _edges(self) -> Image.Image:
-        """Return white pixels where contrasts meet in both directions: in print, but not along rules and boxes."""
-        across, down = self._steps()
-        return ImageChops.darker(_widened(across), _widened(down)).point(_above(_EDGE))
-
-    def _contrasts(self, least: int) -> Image.Image:
-        """Return white pixels where a pixel differs from one of its neighbours."""
-        return ImageChops.lighter(*self._steps()).point(_above(least))
-
-    def _steps(self) -> tuple[Image.Image, Image.Image]:
-        """Return how much each pixel differs from the one to its left, and from the one above."""
-        left, upper = ImageChops.offset(self.image, 1, 0), ImageChops.offset(self.image, 0, 1)
-        return ImageChops.difference(self.image, left), ImageChops.difference(self.image, upper)
+            x0, y0, x1, y1 = self._pixels(line.box)
+            rest.paste(0, (max(0, x0 - 1), max(0, y0 - 1), max(0, x1 + 1), max(0, y1 + 1)))
+        if (box := rest.getbbox()) is None:
+            return 0.0
+        return rest.crop(box).histogram()[255] / edges.histogram()[255]
 
     def _pixels(self, box: Box) -> tuple[int, int, int, int]:
         x0, y0, x1, y1 = (edge * self._scale for edge in box)
@@ -136,14 +141,8 @@ def _above(least: int) -> list[int]:
     return [255 if shade >= least else 0 for shade in range(256)]
 
 
-def _around(line: Sequence[Word]) -> Box:
-    """Return the box around a line's words."""
-    lefts, tops, rights, bottoms = zip(*(word.box for word in line), strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
-
-
 def _letters(word: Word) -> int:
-    return sum(map(str.isalnum, word.text))
+    return sum(map(str.isalnum, word[4]))
 
 
 def _widened(image: Image.Image) -> Image.Image:
@@ -154,10 +153,10 @@ def _widened(image: Image.Image) -> Image.Image:
 
 def share_within(words: Sequence[Word], boxes: Sequence[Box]) -> float:
     """Return the part of the words, 0 to 1, whose middle lies in a box."""
-    within = sum(1 for word in words if any(_holds(box, word.box) for box in boxes))
+    within = sum(1 for word in words if any(_holds(box, word) for box in boxes))
     return within / max(1, len(words))
 
 
-def _holds(box: Box, other: Box) -> bool:
-    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
+def _holds(box: Box, word: Word) -> bool:
+    x, y = (word[0] + word[2]) / 2, (word[1] + word[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pymupdf
 
-from tasks.documents.sandbox.layer.ink import Glance, Word, pictures, share_within
+from tasks.documents.sandbox.layer.ink import Glance, PrintedLine, Word, pictures, share_within
 from tasks.documents.sandbox.layer.lines import Box, Line, cleaned, lines_of, upright
 from tasks.documents.sandbox.layer.markdown import markdown
 from tasks.documents.sandbox.layer.tables import Table, outlines, rules_of, tables_in
@@ -45,20 +46,17 @@ def layer_of(page: pymupdf.Page) -> tuple[dict[str, Any], bytes]:
     written = pymupdf.TextPage(drawn.get_textpage(_FLAGS))
     written.parent = page
     blocks = written.extractDICT()["blocks"]
-    found = written.extractWORDS()[:_MOST_WORDS]
+    words: list[Word] = written.extractWORDS()[:_MOST_WORDS]
     lines = lines_of(blocks, width, height, _MOST_CHARACTERS)
-    words = [Word(word[:4], word[4]) for word in found]
-    printed = [
-        [word for _, word in line] for _, line in groupby(zip(found, words, strict=True), lambda pair: pair[0][5:7])
-    ]
+    printed = [PrintedLine.of(list(line)) for _, line in groupby(words, itemgetter(5, 6))]
     tables = _tables(blocks, words, lines.direction, width, height)
     text = markdown(lines.upright, lines.turned, tables).encode("utf-8", "replace")
     glance = Glance(drawn, width, height)
     images = [box for box in pictures(drawn) if _area(_clipped(box, width, height)) >= _LARGE * width * height]
-    characters = sum(len(word.text) for word in words)
+    characters = sum(len(word[4]) for word in words)
     figures = {
         "size": min(len(text), MOST_LAYER_BYTES),
-        "truncated": lines.truncated or len(text) > MOST_LAYER_BYTES or len(found) == _MOST_WORDS,
+        "truncated": lines.truncated or len(text) > MOST_LAYER_BYTES or len(words) == _MOST_WORDS,
         "blank": glance.is_blank and not words,
         "characters": characters,
         "hidden": lines.hidden,
@@ -81,7 +79,7 @@ def _tables(
     across, down = rules_of(outlined)
     if len(across) < _LEAST_RULES or len(down) < _LEAST_RULES:
         return []
-    boxes = ((upright(word.box, direction, width, height), cleaned(word.text).strip()) for word in words)
+    boxes = ((upright(word[:4], direction, width, height), cleaned(word[4]).strip()) for word in words)
     return tables_in(across, down, [Line(*box, text, box[3] - box[1]) for box, text in boxes if text])
 
 

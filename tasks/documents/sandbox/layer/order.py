@@ -42,25 +42,25 @@ class Row:
         """Left edge."""
         return self.cells[0].x0
 
-    @cached_property
+    @property
     def x1(self) -> float:
         """Right edge."""
-        return max(cell.x1 for cell in self.cells)
+        return max(cell.x1 for cell in self.cells) if len(self.cells) > 1 else self.cells[0].x1
 
-    @cached_property
+    @property
     def y0(self) -> float:
         """Upper edge."""
-        return min(cell.y0 for cell in self.cells)
+        return min(cell.y0 for cell in self.cells) if len(self.cells) > 1 else self.cells[0].y0
 
-    @cached_property
+    @property
     def y1(self) -> float:
         """Lower edge."""
-        return max(cell.y1 for cell in self.cells)
+        return max(cell.y1 for cell in self.cells) if len(self.cells) > 1 else self.cells[0].y1
 
-    @cached_property
+    @property
     def size(self) -> float:
         """Size of the print of most of it, in points."""
-        return max(self.cells, key=lambda cell: len(cell.text)).size
+        return self._longest.size
 
     @property
     def bold(self) -> bool:
@@ -78,10 +78,14 @@ class Row:
             parts.append(after.text)
         return " ".join("".join(parts).split())
 
-    @cached_property
+    @property
     def base(self) -> float:
         """Lower edge of most of it, which no note above or below the line moves."""
-        return max(self.cells, key=lambda cell: len(cell.text)).y1
+        return self._longest.y1
+
+    @property
+    def _longest(self) -> Line:
+        return max(self.cells, key=lambda cell: len(cell.text)) if len(self.cells) > 1 else self.cells[0]
 
 
 def columns(lines: Sequence[Line]) -> list[list[Row]]:

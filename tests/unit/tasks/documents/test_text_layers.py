@@ -18,8 +18,11 @@ def extracted(one_sandbox, tmp_path):
 
     async def extract(make, *, limits=None) -> tuple[str, Verdict]:
         found = []
-        source = LayerSource(make(tmp_path / "made.pdf"), limits or LimitSettings())
-        await source.judged([1], lambda _, text, verdict: found.append((text, verdict)))
+
+        async def use(_: int, text: str, verdict: Verdict) -> None:
+            found.append((text, verdict))
+
+        await LayerSource(make(tmp_path / "made.pdf"), limits or LimitSettings()).judged([1], use)
         return found[0]
 
     return extract
