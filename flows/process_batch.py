@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.engine.batch_reader import BatchReader, warn
+from flows.engine.batch_reader import BatchReader, warn, weigh
 from flows.engine.outcomes import batch_state, final_state
 from flows.engine.shard_runs import ShardRuns, merge_reports
 from flows.orchestrator.blocks import resolve_output
@@ -27,7 +27,7 @@ from flows.ui.live_artifacts import Live
 from tasks.batches.batch import Batch, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
-from tasks.batches.shards import Shard, balanced, weighed, why_fewer
+from tasks.batches.shards import Shard, balanced, why_fewer
 from tasks.core.budget import Budget
 from tasks.core.escaping import escape_line
 from tasks.core.events import Progress, emit, subscribe
@@ -155,7 +155,7 @@ class BatchRun:
             if (row := index.unchanged(source)) is not None:
                 unchanged.append(row)
             else:
-                documents.append(await asyncio.to_thread(weighed, source, settings.limits, batch.pages))
+                documents.append(await asyncio.to_thread(weigh, source, batch, settings.limits))
         shards = balanced(documents, batch.workers, batch.worker_pages)
         if why := why_fewer(shards, batch.workers, batch.worker_pages):
             warn(why)

@@ -9,6 +9,7 @@ from flows.cli import options
 from flows.cli.console import Terminal, out, plain_table, write
 from tasks.core.durations import format_duration, parse_duration
 from tasks.core.errors import InputError
+from tasks.core.options import TextLayer
 from tasks.costs.assumptions import Range
 from tasks.costs.price_book import REGIONS, Term, current_book, save_book, shipped_book, user_book
 from tasks.planning.chart import picture
@@ -44,6 +45,14 @@ def plan(
             help="Model whose measured times are used.",
         ),
     ] = None,
+    text_layer: Annotated[
+        TextLayer,
+        typer.Option(
+            metavar="NAME",
+            help="Leave out pages that are taken from the PDF's own text: never, auto or always, as hearth read does; "
+            "with --pages, sound_layers is assumed.",
+        ),
+    ] = TextLayer.NEVER,
     assume: options.Assume = None,
     classic: Annotated[bool, typer.Option("--classic", help="Ignore boot, minimum billing and idle time.")] = False,
     stale_days: Annotated[
@@ -62,6 +71,7 @@ def plan(
         deadline_seconds=_seconds(deadline),
         budget_usd=budget,
         classic=classic,
+        text_layer=text_layer,
         assume=parse_assumptions(assume or []),
         stale_days=stale_days,
     )
@@ -152,8 +162,9 @@ def _show(costs: CostPlan) -> None:
             *(_dollars(row.usd), f"{row.usd_per_1000.typical:.2f}"),
         )
         table.add_row(*cells[: 2 + len(heads)], style="bold" if row == costs.best else "")
-    console.print(table)
-    console.print()
+    if costs.rows:
+        console.print(table)
+        console.print()
     console.print(costs.verdict)
     for note in costs.notes:
         console.print(note, style="dim")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from prefect import task
@@ -25,19 +25,21 @@ from flows.ui.artifacts import log_to_run
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
-from tasks.batches.shards import weighed
+from tasks.batches.shards import Weighed, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.escaping import escape_line
 from tasks.core.events import Event, Listener, PagesStarted, Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.reading.events import LayersCounted, PageDone
+from tasks.reading.layer_reader import pages_left
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.results.rows import DocumentStatus, Row, shared_out
 from tasks.runs.advice import insight, layers_advice
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
+from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tasks.storage.files import StoragePath
 
@@ -88,7 +90,7 @@ class BatchReader:
         observer = _BatchObserver(stats)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        servers = SharedServerGroup(batch, settings, observer, budget, _pages(sources, index, settings))
+        servers = SharedServerGroup(batch, settings, observer, budget, _pages(sources, index, batch, settings))
         async with index, servers:
             async with task_group() as documents:
                 for source in find_documents(sources, warn):
@@ -170,13 +172,20 @@ def warn(message: str) -> None:
     emit(RunWarning(message))
 
 
-def _pages(sources: Sequence[str], index: DocumentIndex, settings: Settings) -> Iterator[int]:
-    """Yield how many pages have to be read of each document that has any."""
+def weigh(source: Source, batch: Batch, limits: LimitSettings) -> Weighed:
+    """Return a document with the number of pages that a model has to read; see `weighed`."""
+    return weighed(source, limits, batch.pages, partial(pages_left, limits=limits, layer=batch.text_layer))
+
+
+def _pages(sources: Sequence[str], index: DocumentIndex, batch: Batch, settings: Settings) -> Iterator[int]:
+    """Yield how many pages a model has to read of each document that has any."""
     with suppress(HearthError):  # the same error is raised when the source is read
         for source in find_documents(sources):
             left = index.left(source)
-            if left is None or left > 0:
-                yield weighed(source, settings.limits, index.pages).pages if left is None else left
+            if left is None:
+                left = weigh(source, batch, settings.limits).pages
+            if left > 0:
+                yield left
 
 
 class _BatchObserver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,16 +114,27 @@ class Shard(Frozen):
         return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 
-def weighed(source: Source, limits: LimitSettings | None = None, pages: str | None = None) -> Weighed:
+def weighed(
+    source: Source,
+    limits: LimitSettings | None = None,
+    pages: str | None = None,
+    left: Callable[[Path, Sequence[int]], int] = lambda _, numbers: len(numbers),
+) -> Weighed:
     """Return a document with the number of its pages; 1 if it cannot be opened, which is an error when it is read.
 
     The thread is blocked while the document is opened.
+
+    Args:
+        source: the document.
+        limits: within which it is opened.
+        pages: which of its pages are read; all if None.
+        left: says how many of these pages of a file a model has to read.
     """
     if not isinstance(source.path, Path):
         return Weighed(source, max(1, source.size // _BYTES_PER_PAGE))
     try:
         document = open_document(source.path, limits or LimitSettings())
-        return Weighed(source, max(1, len(select_pages(pages, document.pages))))
+        return Weighed(source, left(source.path, select_pages(pages, document.pages)))
     except HearthError:
         return Weighed(source, 1)
 
@@ -144,7 +155,7 @@ def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[
     for at in sorted(range(len(documents)), key=lambda at: -documents[at].pages):
         load, number = heapq.heappop(loads)
         shards[number].append(at)
-        heapq.heappush(loads, (load + documents[at].pages, number))
+        heapq.heappush(loads, (load + max(1, documents[at].pages), number))
     plans = [ShardPlan(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
     return sorted(plans, key=lambda shard: -shard.pages)
 

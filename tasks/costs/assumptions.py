@@ -112,6 +112,12 @@ class Assumptions(Frozen):
     kv_kib_per_token: float = Field(56, gt=0, description="size of the KV cache, KiB per token (qwen2.5vl:7b)")
     num_ctx: int = Field(8192, ge=256, description="context length of each slot, tokens")
     vram_reserve_gib: float = Field(1.0, ge=0, description="GPU memory for images and buffers, GiB")
+    sound_layers: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="fraction of a number of pages that --text-layer takes from their text layer, 0 to 1",
+    )
     seed: int = Field(1, description="seed of the random page times")
 
     def with_values(self, given: dict[str, str]) -> Assumptions:

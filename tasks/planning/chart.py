@@ -26,9 +26,12 @@ def picture(plan: CostPlan) -> str:
     across = _Axis([(row.total.low, row.total.high) for row in rows], _LEFT, _RIGHT)
     up = _Axis([(row.usd.low, row.usd.high) for row in rows], _BOTTOM, _TOP)
     title = f"{plan.pages:,} pages: time and cost"
+    subtitle = plan.verdict
+    if rows:
+        subtitle = f"Dots are typical values, lines are ranges. Page times: {plan.notes[0][12:]}"
     parts = [
         text(20, 30, title, "title"),
-        text(20, 50, f"Dots are typical values, lines are ranges. Page times: {plan.notes[0][12:]}", "faint"),
+        text(20, 50, subtitle, "faint"),
     ]
     for value in across.ticks:
         x = across.at(value)

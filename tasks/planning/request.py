@@ -13,15 +13,17 @@ from tasks.core.document_kinds import is_document
 from tasks.core.durations import parse_duration
 from tasks.core.errors import InputError
 from tasks.core.forms import Form, duration_field
+from tasks.core.options import TextLayer
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.price_book import STALE_DAYS, current_book
 from tasks.documents.pdf import open_document
+from tasks.documents.shared_processes import shared_processes
 from tasks.planning.estimate import Shape
 from tasks.planning.history import page_times
 from tasks.planning.measured import apply_measurements, load_measurements
 from tasks.planning.page_times import PageTimes
 from tasks.planning.verdict import CostPlan, cost_plan
-from tasks.reading.layer_reader import LayerSource, count_sound
+from tasks.reading.layer_reader import LayerSource, count_taken
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 
@@ -34,7 +36,7 @@ DEFAULT_MODEL = "qwen2.5vl:7b"
 class PlanRequest(Form):
     """A request for a plan."""
 
-    usual = ("sources", "pages", "model", "deadline", "budget_usd")
+    usual = ("sources", "pages", "model", "deadline", "budget_usd", "text_layer")
     internal = ("deadline_seconds",)
 
     pages: int | None = Field(
@@ -64,6 +66,12 @@ class PlanRequest(Form):
         None, gt=0, title="Budget, USD", description="Highest cost in US dollars; no limit if empty.", examples=[5]
     )
     classic: bool = Field(default=False, title="Classic", description="Leave out boot, minimum billing and idling.")
+    text_layer: TextLayer = Field(
+        TextLayer.NEVER,
+        title="Text layer",
+        description="Leave out pages whose own text is taken from the PDF: auto, those whose text layer is sound; or "
+        "always, all that have text. In documents they are counted; of a number of pages, sound_layers is assumed.",
+    )
     assume: dict[str, str] = Field(
         {}, title="Assumptions", description='Assumed values by name, such as {"page_seconds": "5-10"}.'
     )
@@ -87,7 +95,8 @@ def make_plan(request: PlanRequest, settings: Settings) -> CostPlan:
     """
     if (request.pages is None) == (not request.sources):
         raise InputError("Name either documents or --pages, such as --pages 50.")
-    pages = request.pages or sum(_pages(Path(source), settings.limits) for source in request.sources)
+    documents = _documents(request.sources, settings.limits)
+    pages = request.pages or sum(count for _, count in documents)
     model = request.model or settings.model or DEFAULT_MODEL
     notes: tuple[str, ...] = ()
     assumed = Assumptions(num_ctx=settings.read.num_ctx)
@@ -102,9 +111,9 @@ def make_plan(request: PlanRequest, settings: Settings) -> CostPlan:
         times = PageTimes(given, source="assumed, as requested")
     today = datetime.now(UTC).date()
     book = current_book(settings.home)
-    layers = _layers_note(request.sources, settings.limits)
-    plan = cost_plan(pages, given, times, book, today, request.seconds, request.budget_usd, request.stale_days)
-    if all(row.shape is Shape.FARGATE for row in plan.rows):
+    taken, layers = _layers(request, documents, given, settings.limits)
+    plan = cost_plan(pages - taken, given, times, book, today, request.seconds, request.budget_usd, request.stale_days)
+    if plan.rows and all(row.shape is Shape.FARGATE for row in plan.rows):
         raise missing_price_error(given)
     return plan.model_copy(update={"notes": (*plan.notes, *notes, *layers)})
 
@@ -118,13 +127,16 @@ def missing_price_error(given: Assumptions) -> InputError:
     )
 
 
-def _pages(path: Path, limits: LimitSettings) -> int:
+def _documents(sources: Sequence[str], limits: LimitSettings) -> list[tuple[Path, int]]:
+    """Return the documents that sources name, or contain, and how many pages each has."""
+    paths = [path for source in sources for path in _below(Path(source))]
     # Each document is opened in a separate process.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(document.pages for document in pool.map(lambda path: open_document(path, limits), _documents(path)))
+        opened = pool.map(lambda path: open_document(path, limits), paths)
+        return [(path, document.pages) for path, document in zip(paths, opened, strict=True)]
 
 
-def _documents(path: Path) -> Sequence[Path]:
+def _below(path: Path) -> Sequence[Path]:
     """Return a document, or all that a folder contains."""
     if not path.is_dir():
         return [path]
@@ -134,19 +146,39 @@ def _documents(path: Path) -> Sequence[Path]:
     return found
 
 
-def _layers_note(sources: Sequence[str], limits: LimitSettings) -> tuple[str, ...]:
-    """Return how many pages have a sound text layer, by a sample of the pages and of the documents."""
-    paths = [path for source in sources for path in _documents(Path(source))]
-    sample = paths[:: -(-len(paths) // _MOST_LAYERS)] if paths else []
-    sound = pages = 0
-    for path in sample:
-        count = open_document(path, limits).pages
-        counting = count_sound(LayerSource(path, limits), range(1, count + 1), max(1, _MOST_LAYERS // len(sample)))
-        with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
-            sound += thread.submit(asyncio.run, counting).result()
-        pages += count
-    if not sound:
-        return ()
-    of = f"{sound} of {pages} pages" if len(sample) == len(paths) else f"{sound / pages:.0%} of the pages in a sample"
-    about = "About " if pages > _MOST_LAYERS // len(sample) else ""
-    return (f"{about}{of} have a sound text layer: --text-layer auto takes them without a model.",)
+def _layers(
+    request: PlanRequest, documents: Sequence[tuple[Path, int]], given: Assumptions, limits: LimitSettings
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many pages are taken from their text layer, and a note that says so, or how many would be."""
+    asked = request.text_layer is not TextLayer.NEVER
+    if request.pages:
+        taken = round(request.pages * given.sound_layers) if asked else 0
+        note = (
+            f"Assumed: {taken} of {request.pages} pages are taken from their text layer (--assume sound_layers=0.8 for "
+            "80 %). In documents they are counted."
+        )
+        return taken, (note,) if asked else ()
+    layer = request.text_layer if asked else TextLayer.AUTO
+    sample = documents[:: max(1, -(-len(documents) // _MOST_LAYERS))]
+    most = max(1, _MOST_LAYERS // max(1, len(sample)))
+    with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
+        sound = thread.submit(asyncio.run, _count(sample, most, layer, limits)).result()
+    pages, looked = sum(count for _, count in documents), sum(count for _, count in sample)
+    taken = round(sound * pages / looked) if looked else 0
+    about = "About " if len(sample) < len(documents) or any(count > most for _, count in sample) else ""
+    if asked:
+        return taken, (
+            f"{about}{taken} of {pages} pages are taken from their text layer, which leaves {pages - taken}.",
+        )
+    if not taken:
+        return 0, ()
+    note = f"{about}{taken} of {pages} pages have a sound text layer: --text-layer auto takes them without a model."
+    return 0, (note,)
+
+
+async def _count(sample: Sequence[tuple[Path, int]], most: int, layer: TextLayer, limits: LimitSettings) -> int:
+    async with shared_processes():
+        counted = [
+            await count_taken(LayerSource(path, limits), range(1, pages + 1), most, layer) for path, pages in sample
+        ]
+    return sum(counted)

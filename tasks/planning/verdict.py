@@ -11,6 +11,8 @@ from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
 from tasks.planning.sizing import Size, sizes
 
+_NOTHING = "No page is left to a model: nothing is started, and it costs nothing."
+
 
 class CostPlan(Frozen):
     """The result of `hearth plan`.
@@ -44,9 +46,21 @@ def cost_plan(
 ) -> CostPlan:
     """Compare all architectures.
 
-    A deadline (seconds) or a budget (USD) is met only if the high end of the range meets it. A note warns about prices
-    that were read more than `stale_days` before today.
+    Without pages there is nothing to compare. A deadline (seconds) or a budget (USD) is met only if the high end of the
+    range meets it. A note warns about prices that were read more than `stale_days` before today.
     """
+    if pages == 0:
+        return CostPlan(
+            pages=0,
+            deadline_seconds=deadline,
+            budget_usd=budget,
+            given=given,
+            rows=(),
+            best=None,
+            size=None,
+            verdict=_NOTHING,
+            notes=(),
+        )
     found = estimates(pages, given, times, book)
     fits = [row for row in found.rows if _meets(row.total.high, deadline) and _meets(row.usd.high, budget)]
     candidates = [row for row in fits if _may_win(row, given)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, diges
     numbers = [number for number, page in stored if not _stands(page, plan, number, digest)]
 
     async def take(number: int, text: str, verdict: Verdict) -> None:
-        if verdict.sound or (plan.text_layer is TextLayer.ALWAYS and text.strip()):
+        if _is_taken(plan.text_layer, text, verdict):
             await asyncio.to_thread(store.write_page, layer_page(plan, number, text, verdict))
             taken.add(number)
 
@@ -101,17 +102,34 @@ async def take_layers(source: LayerSource, plan: Plan, store: ResultStore, diges
     return taken
 
 
-async def count_sound(source: LayerSource, numbers: Sequence[int], most: int = MOST_COUNTED) -> int:
-    """Return how many of the pages have a sound text layer; an estimate if there are more than `most`."""
+async def count_taken(
+    source: LayerSource, numbers: Sequence[int], most: int = MOST_COUNTED, layer: TextLayer = TextLayer.AUTO
+) -> int:
+    """Return how many of the pages would be taken from their text layer; an estimate if there are more than `most`."""
     step = max(1, -(-len(numbers) // most))
-    sample, sound = numbers[::step], 0
+    sample, taken = numbers[::step] if layer is not TextLayer.NEVER else (), 0
 
-    async def count(_number: int, _text: str, verdict: Verdict) -> None:
-        nonlocal sound
-        sound += verdict.sound
+    async def count(_number: int, text: str, verdict: Verdict) -> None:
+        nonlocal taken
+        taken += _is_taken(layer, text, verdict)
 
     await source.judged(sample, count)
-    return round(sound * len(numbers) / len(sample)) if sample else 0
+    return round(taken * len(numbers) / len(sample)) if sample else 0
+
+
+def pages_left(path: Path, numbers: Sequence[int], limits: LimitSettings, layer: TextLayer) -> int:
+    """Return how many pages are left to a model, by a sample of their text layers. The thread is blocked.
+
+    Raises:
+        UnavailableError: the sandboxed process does not start.
+    """
+    with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
+        counting = count_taken(LayerSource(path, limits), numbers, layer=layer)
+        return len(numbers) - thread.submit(asyncio.run, counting).result()
+
+
+def _is_taken(layer: TextLayer, text: str, verdict: Verdict) -> bool:
+    return verdict.sound or (layer is TextLayer.ALWAYS and bool(text.strip()))
 
 
 def _stands(page: PageResult | None, plan: Plan, number: int, digest: str | None) -> bool:

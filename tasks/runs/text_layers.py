@@ -3,7 +3,7 @@
 from tasks.core.events import Progress, emit
 from tasks.core.jobs import TextLayer
 from tasks.reading.events import LayersCounted
-from tasks.reading.layer_reader import count_sound, take_layers
+from tasks.reading.layer_reader import count_taken, take_layers
 from tasks.runs.advice import layers_advice
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_recorder import RunRecorder
@@ -30,6 +30,6 @@ async def count_text_layers(prepared: Prepared, recorder: RunRecorder) -> None:
     """Say how many of the pages that were read could have been taken from their text layer."""
     numbers = sorted(recorder.done)
     if prepared.plan.text_layer is TextLayer.NEVER and numbers:
-        sound = await count_sound(prepared.layers, numbers)
+        sound = await count_taken(prepared.layers, numbers)
         recorder.advice = layers_advice(sound, len(numbers))
         emit(LayersCounted(sound, len(numbers)))

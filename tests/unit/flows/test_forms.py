@@ -45,7 +45,7 @@ def _refused(flow: Any, **fields: Any) -> list[str]:
     [
         (process_document, ["document", "pages", "model", "backend", "output"]),
         (process_batch, ["sources", "pages", "model", "backend", "output"]),
-        (plan_costs, ["sources", "pages", "model", "deadline", "budget_usd"]),
+        (plan_costs, ["sources", "pages", "model", "deadline", "budget_usd", "text_layer"]),
         (idle_shutdown, ["machine", "pool", "region"]),
         (sweep_machines, ["pool", "region"]),
     ],

@@ -8,12 +8,16 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.engine.batch_reader import weigh
 from flows.engine.shard_runs import merge_reports
 from tasks.batches.batch import Batch, Source
 from tasks.batches.shards import Shard, Weighed, balanced, weighed
+from tasks.core.options import TextLayer
 from tasks.results.report import Report
 from tasks.results.rows import DocumentStatus, Row
+from tasks.settings.reading import LimitSettings
 from tasks.storage.files import S3Path
+from tests.support import layers
 from tests.support.pdfs import written
 
 START = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
@@ -49,6 +53,18 @@ def test_a_document_weighs_its_pages_and_one_in_s3_its_bytes(tmp_path: Path):
     (tmp_path / "no.pdf").write_text("no PDF")
     assert weighed(Source.of(tmp_path / "no.pdf")).pages == 1
     assert weighed(Source(S3Path("papers", "a.pdf"), "e", 5_000_000)).pages == 100
+
+
+def test_a_document_weighs_only_the_pages_that_a_model_has_to_read(tmp_path: Path):
+    source = Source.of(layers.prose(tmp_path / "sound.pdf"))
+    scan = Source.of(layers.scanned(tmp_path / "scan.pdf"))
+    auto = Batch(sources=(str(tmp_path),), text_layer=TextLayer.AUTO)
+    assert [weigh(each, auto, LimitSettings()).pages for each in (source, scan)] == [0, 1]
+    assert weigh(source, Batch(sources=(str(tmp_path),)), LimitSettings()).pages == 1
+
+
+def test_documents_without_pages_for_a_model_are_shared_out_all_the_same():
+    assert [len(shard.documents) for shard in balanced(documents([0, 0, 400, 400]), 2, 100)] == [2, 2]
 
 
 def test_a_part_is_told_by_name_and_keeps_what_is_secret_and_local_out(tmp_path: Path):

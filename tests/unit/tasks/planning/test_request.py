@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pymupdf
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.core.errors import InputError
+from tasks.core.options import TextLayer
 from tasks.documents.sample import write_sample
 from tasks.planning.request import PlanRequest, make_plan
 from tasks.settings.settings import Settings
+from tests.support import layers
 
 HEAD = {
     "schema_version": 1,
@@ -118,3 +121,62 @@ def test_a_budget_of_nothing_is_refused(budget: str):
     error = CliRunner().invoke(app, ["plan", "--pages", "5", "--budget", budget]).exception
     assert isinstance(error, InputError)
     assert "--budget 5" in str(error)
+
+
+# Text layers
+
+
+def _mixed(path: Path) -> str:
+    """Two pages with sound text layers and one without any."""
+    with pymupdf.open() as pdf:
+        for make in (layers.prose, layers.columns, layers.scanned):
+            with pymupdf.open(make(path)) as page:
+                pdf.insert_pdf(page)
+        pdf.save(path.with_name("mixed.pdf"))
+    path.unlink()
+    return str(path.with_name("mixed.pdf"))
+
+
+def test_pages_that_are_taken_from_their_text_layer_are_not_planned(tmp_path: Path):
+    asked = PlanRequest(sources=(_mixed(tmp_path / "page.pdf"),), text_layer=TextLayer.AUTO)
+    plan = make_plan(asked, Settings())
+    assert plan.pages == 1
+    assert "2 of 3 pages are taken from their text layer: 1 are left." in plan.notes
+
+
+def test_without_the_option_a_note_says_what_it_would_take(tmp_path: Path):
+    plan = make_plan(PlanRequest(sources=(_mixed(tmp_path / "page.pdf"),)), Settings())
+    assert plan.pages == 3
+    assert plan.notes[-1].startswith("2 of 3 pages have a sound text layer: --text-layer auto")
+
+
+def test_of_many_pages_the_text_layers_are_estimated_by_a_sample(tmp_path: Path):
+    with pymupdf.open(layers.prose(tmp_path / "page.pdf")) as page, pymupdf.open() as pdf:
+        for _ in range(80):
+            pdf.insert_pdf(page)
+        pdf.save(tmp_path / "many.pdf")
+    plan = make_plan(PlanRequest(sources=(str(tmp_path / "many.pdf"),), text_layer=TextLayer.AUTO), Settings())
+    assert plan.pages == 0
+    assert plan.notes == ("About 80 of 80 pages are taken from their text layer: 0 are left.",)
+
+
+def test_if_no_page_is_left_there_is_nothing_to_compare(tmp_path: Path):
+    arguments = [
+        "plan",
+        str(layers.prose(tmp_path / "a.pdf")),
+        "--text-layer",
+        "auto",
+        "--svg",
+        str(tmp_path / "a.svg"),
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("No page is left to a model: nothing is started, and it costs nothing.")
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(("share", "left"), [({}, 100), ({"sound_layers": "0.8"}, 20)])
+def test_of_a_number_of_pages_the_text_layers_are_assumed_and_it_is_said(share: dict[str, str], left: int):
+    plan = make_plan(PlanRequest(pages=100, text_layer=TextLayer.AUTO, assume=share), Settings())
+    assert plan.pages == left
+    assert plan.notes[-1].startswith(f"Assumed: {100 - left} of 100 pages are taken from their text layer")

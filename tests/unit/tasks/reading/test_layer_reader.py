@@ -10,7 +10,7 @@ import pytest
 from tasks.core.jobs import BackendName, Plan, ReadOptions, TextLayer
 from tasks.documents.pdf import open_document
 from tasks.documents.shared_processes import shared_processes
-from tasks.reading.layer_reader import LayerSource, count_sound, take_layers
+from tasks.reading.layer_reader import LayerSource, count_taken, take_layers
 from tasks.results.page import PageResult, PageSource, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.reading import LimitSettings
@@ -107,5 +107,5 @@ async def test_a_page_that_stands_is_not_taken_again_unless_it_is_read_anew(docu
 
 async def test_sound_layers_are_counted_and_of_many_pages_estimated(document):
     source = LayerSource(document, LimitSettings())
-    assert await count_sound(source, (1, 2, 3)) == 2
-    assert await count_sound(source, (1, 2, 3), most=1) == 3
+    assert await count_taken(source, (1, 2, 3)) == 2
+    assert await count_taken(source, (1, 2, 3), most=1) == 3
