@@ -28,6 +28,8 @@ POOL = "hearth"
 _LIMITED = ("process-document/on-demand", "process-batch/on-demand")
 PATIENT = {"PREFECT_CLIENT_MAX_RETRIES": "12"}
 """Environment of a worker that tolerates a busy server: after the default of 5 retries it would crash the run."""
+_PROMPT = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+"""Environment of a worker that looks for runs each second, not every ten. Prefect's server sends it none."""
 _POLL_SECONDS, _FIRST_CLEAN_SECONDS, _DAY_SECONDS = 60.0, 600.0, 86_400.0
 _log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ async def main() -> int:
         await _drop_missed_runs()
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "flows.local.process_worker", "--pool", POOL, "--with-healthcheck"),
-            env={**PATIENT, **api.environment()},
+            env={**PATIENT, **_PROMPT, **api.environment()},
             preexec_fn=_as_child,
         )
         loop = asyncio.get_running_loop()

@@ -96,8 +96,11 @@ class Up(Server):
 
 
 @contextmanager
-def brought_up(home: Path, **settings: str) -> Iterator[Up]:
-    """Bring it up; at the end it is brought down, and nothing of it is left."""
+def brought_up(home: Path, *, own_engine: bool = False, **settings: str) -> Iterator[Up]:
+    """Bring it up; at the end it is brought down, and nothing of it is left.
+
+    Its runs are forks of the tests' own fork server unless `own_engine`.
+    """
     ours = {
         "AWS_CONFIG_FILE": os.devnull,
         "HEARTH_HOME": str(home),
@@ -113,7 +116,8 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
         assert done.code == 0, done.err
         (record,) = home.glob("servers/prefect-*/server.json")
         up = Up(home, json.loads(record.read_text())["url"] + "/api", hearth, done.out)
-        fork_runs(up.api, auth=up.auth)
+        if not own_engine:
+            fork_runs(up.api, auth=up.auth)
         yield up
     finally:
         down = hearth("down")
