@@ -100,7 +100,8 @@ def _outlive_worker() -> None:
     Its console is a pipe to the worker. At the first line that is logged into a broken pipe, rich ends the process
     (`Console.on_broken_pipe`) while pages are in flight and their slots are held.
     """
-    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    names = list(logging.root.manager.loggerDict)  # at once: other threads create loggers meanwhile
+    loggers = [logging.getLogger(), *map(logging.getLogger, names)]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
         if isinstance(handler, PrefectConsoleHandler):
             silence = partial(setattr, handler.console, "quiet", True)  # noqa: FBT003  setattr's

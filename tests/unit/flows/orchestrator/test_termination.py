@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -75,6 +76,20 @@ async def test_a_run_is_not_cancelled_twice(worker: None):
     task.cancel()
     await asyncio.wait({task})
     assert given_back == ["the lease"]
+
+
+async def test_a_logger_that_another_thread_creates_at_the_start_does_not_end_the_run(
+    worker: None, monkeypatch: pytest.MonkeyPatch
+):
+    known = logging.getLogger
+
+    def meanwhile(name: str | None = None) -> logging.Logger:
+        known(f"tests.created-{len(logging.root.manager.loggerDict)}")
+        return known(name)
+
+    monkeypatch.setattr(logging, "getLogger", meanwhile)
+    with cancel_on_sigterm() as arrived:
+        assert not arrived()
 
 
 async def test_after_the_run_sigterm_raises_prefects_exception_again(worker: None):
