@@ -159,14 +159,14 @@ def test_as_many_pages_are_read_in_parallel_as_there_are_slots(ollama_program: P
 
 def test_a_runner_that_is_killed_is_an_error_once_and_then_replaced(ollama_program: Program):
     with _serving(ollama_program) as server, ThreadPoolExecutor(1) as pool:
-        server.generate("slow", prompt="")
+        server.generate("alternating", prompt="")
         (runner,) = server.runners
-        asked = pool.submit(server.generate, "slow")
-        until(lambda: psutil.Process(runner).cpu_times().user > 0.2)
+        asked = pool.submit(server.generate, "alternating", options={"num_predict": -1})  # for ever
+        until(lambda: any(server.busy_slots()))
         os.kill(runner, signal.SIGKILL)
         response = asked.result()
         assert (response.status_code, "unexpected EOF" in response.text) == (500, True)
-        assert server.generate("slow").status_code == 200
+        assert server.generate("alternating", prompt="").status_code == 200
         assert server.runners != [runner]
 
 

@@ -208,7 +208,7 @@ def test_a_run_killed_with_its_worker_becomes_crashed_but_not_an_active_or_a_pau
         lives = prefect.begin(document(outputs["lives"], SINGLE), outputs["lives"])
         crashed = prefect.ended(killed)
         assert crashed["state_name"] == "Crashed"
-        assert "has not told" in crashed["state"]["message"]
+        assert "has sent no heartbeat" in crashed["state"]["message"]
         assert prefect.state(lives) == "Running"
         time.sleep(15)  # the paused run told that it lived before the other did
         assert prefect.state(paused) == "Suspended"
