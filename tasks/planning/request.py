@@ -167,9 +167,8 @@ def _layers(
     taken = round(sound * pages / looked) if looked else 0
     about = "About " if len(sample) < len(documents) or any(count > most for _, count in sample) else ""
     if asked:
-        return taken, (
-            f"{about}{taken} of {pages} pages are taken from their text layer, which leaves {pages - taken}.",
-        )
+        note = f"{about}{taken} of {pages} pages are taken from their text layer, which leaves {pages - taken}."
+        return taken, (note,)
     if not taken:
         return 0, ()
     note = f"{about}{taken} of {pages} pages have a sound text layer: --text-layer auto takes them without a model."

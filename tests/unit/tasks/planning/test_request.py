@@ -141,7 +141,7 @@ def test_pages_that_are_taken_from_their_text_layer_are_not_planned(tmp_path: Pa
     asked = PlanRequest(sources=(_mixed(tmp_path / "page.pdf"),), text_layer=TextLayer.AUTO)
     plan = make_plan(asked, Settings())
     assert plan.pages == 1
-    assert "2 of 3 pages are taken from their text layer: 1 are left." in plan.notes
+    assert "2 of 3 pages are taken from their text layer, which leaves 1." in plan.notes
 
 
 def test_without_the_option_a_note_says_what_it_would_take(tmp_path: Path):
@@ -157,22 +157,15 @@ def test_of_many_pages_the_text_layers_are_estimated_by_a_sample(tmp_path: Path)
         pdf.save(tmp_path / "many.pdf")
     plan = make_plan(PlanRequest(sources=(str(tmp_path / "many.pdf"),), text_layer=TextLayer.AUTO), Settings())
     assert plan.pages == 0
-    assert plan.notes == ("About 80 of 80 pages are taken from their text layer: 0 are left.",)
+    assert plan.notes == ("About 80 of 80 pages are taken from their text layer, which leaves 0.",)
 
 
 def test_if_no_page_is_left_there_is_nothing_to_compare(tmp_path: Path):
-    arguments = [
-        "plan",
-        str(layers.prose(tmp_path / "a.pdf")),
-        "--text-layer",
-        "auto",
-        "--svg",
-        str(tmp_path / "a.svg"),
-    ]
-    done = CliRunner().invoke(app, arguments)
+    path, svg = layers.prose(tmp_path / "a.pdf"), tmp_path / "a.svg"
+    done = CliRunner().invoke(app, ["plan", str(path), "--text-layer", "auto", "--svg", str(svg)])
     assert done.exit_code == 0, done.output
     assert done.output.startswith("No page is left to a model: nothing is started, and it costs nothing.")
-    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+    assert svg.read_text().startswith("<svg")
 
 
 @pytest.mark.parametrize(("share", "left"), [({}, 100), ({"sound_layers": "0.8"}, 20)])
