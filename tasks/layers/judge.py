@@ -116,6 +116,8 @@ def _against_page(text: str, facts: LayerFacts) -> Iterator[str]:
         yield f"the page is flagged: {facts.flags[0][0]}"
     if facts.truncated:
         yield "it has more text than is taken from one page"
+    if facts.vertical:
+        yield "it has vertical writing"
     if facts.hidden:
         yield f"{_share(facts.hidden, facts):.0%} of it is invisible, as the text of an earlier OCR is"
     if facts.without_ink > _MANY_LETTERS:
@@ -127,8 +129,6 @@ def _against_page(text: str, facts: LayerFacts) -> Iterator[str]:
         yield f"{facts.unexplained:.0%} of what looks like print is not in it: {what} may hold text"
     if facts.tiny:
         yield f"{facts.tiny} of its characters are smaller than 3 points"
-    if facts.vertical:
-        yield "it has vertical writing"
     if _share(facts.turned, facts) > _TURNED:
         yield f"{_share(facts.turned, facts):.0%} of it runs in another direction"
     if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character, _ in _beyond_ascii(text)):

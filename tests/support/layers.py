@@ -17,18 +17,21 @@ PROSE = (
 _BOX = (60, 60, 535, 780)
 
 
-def _made(path: Path, draw: Callable[[pymupdf.Page], object]) -> Path:
+def made(path: Path, draw: Callable[[pymupdf.Page], object]) -> Path:
+    """Store a PDF of one A4 page that a function draws."""
     with pymupdf.open() as pdf:
         draw(pdf.new_page(width=595, height=842))
         pdf.save(path)
     return path
 
 
-def _prose(page: pymupdf.Page, box: tuple[float, ...] = _BOX, times: int = 2, **options: object) -> None:
+def prose_on(page: pymupdf.Page, box: tuple[float, ...] = _BOX, times: int = 2, **options: object) -> None:
+    """Write prose into a box on a page."""
     page.insert_textbox(box, "".join(PROSE) * times, fontsize=11, **options)
 
 
-def _scan(text: str = "the scanned words of a page") -> bytes:
+def scan(text: str = "the scanned words of a page") -> bytes:
+    """Return a picture of a page of words."""
     image = Image.new("L", (1190, 1684), 250)
     draw = ImageDraw.Draw(image)
     for line in range(30):
@@ -40,12 +43,12 @@ def _scan(text: str = "the scanned words of a page") -> bytes:
 
 def prose(path: Path) -> Path:
     """A page of English, as word processors write it."""
-    return _made(path, _prose)
+    return made(path, prose_on)
 
 
 def blank(path: Path) -> Path:
     """A page with nothing on it."""
-    return _made(path, lambda page: None)
+    return made(path, lambda page: None)
 
 
 def columns(path: Path) -> Path:
@@ -59,14 +62,14 @@ def columns(path: Path) -> Path:
             page.insert_text((60, 100 + 14 * line), left, fontsize=11)
             page.insert_text((310, 100 + 14 * line), right, fontsize=11)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def table(path: Path) -> Path:
     """Prose, and a table between rules whose first row spans two columns."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 200))
+        prose_on(page, (60, 60, 535, 200))
         for y in (220, 240, 260, 280):
             page.draw_line((60, y), (360, y))
         for x, top in ((60, 220), (160, 220), (260, 240), (360, 220)):
@@ -78,20 +81,20 @@ def table(path: Path) -> Path:
         ):
             page.insert_text((x, y), text, fontsize=10)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def figures(path: Path) -> Path:
     """Prose, and a table without rules, whose figures have spaces between their digits."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 200))
+        prose_on(page, (60, 60, 535, 200))
         for at, name in enumerate(("Algeria, in the north of the land", "Angola, in the south", "Benin", "Botswana")):
             page.insert_text((60, 230 + 14 * at), name, fontsize=10)
             for column in range(5):
                 page.insert_text((260 + 50 * column, 230 + 14 * at), f"{33 + at} {400 + column}", fontsize=10)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def hyphenated(path: Path) -> Path:
@@ -101,33 +104,33 @@ def hyphenated(path: Path) -> Path:
         lines = ("The bakers of the town are re-", "markably fond of the old and state-of-the-", "art ovens.")
         for at, line in enumerate((*lines, "", "\u2022 flour and water", "\u2022 salt and yeast")):
             page.insert_text((60, 80 + 14 * at), line, fontsize=11)
-        _prose(page, (60, 200, 535, 400))
+        prose_on(page, (60, 200, 535, 400))
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def with_form_and_note(path: Path) -> Path:
     """Prose with a filled-in field, and a free text annotation."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 200))
+        prose_on(page, (60, 60, 535, 200))
         field = pymupdf.Widget()
         field.rect, field.field_type = pymupdf.Rect(60, 300, 300, 320), pymupdf.PDF_WIDGET_TYPE_TEXT
         field.field_name, field.field_value = "surname", "Kowalczyk the miller"
         page.add_widget(field)
         page.add_freetext_annot((60, 400, 400, 430), "remember the yeast", fontsize=12)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def turned_page(path: Path) -> Path:
     """Prose on a page that its /Rotate turns."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page)
+        prose_on(page)
         page.set_rotation(90)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def overprinted(path: Path) -> Path:
@@ -135,96 +138,96 @@ def overprinted(path: Path) -> Path:
 
     def draw(page: pymupdf.Page) -> None:
         for moved in (0, 0.6):
-            _prose(page, (60 + moved, 60 + moved, 535 + moved, 780 + moved))
+            prose_on(page, (60 + moved, 60 + moved, 535 + moved, 780 + moved))
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def shifted(path: Path) -> Path:
     """Prose each of whose letters is the one before it in the alphabet, as a wrong encoding gives it."""
     text = "".join(chr(ord(each) - 1) if each.isalpha() else each for each in "".join(PROSE))
-    return _made(path, lambda page: page.insert_textbox(_BOX, text, fontsize=11))
+    return made(path, lambda page: page.insert_textbox(_BOX, text, fontsize=11))
 
 
 def mojibake(path: Path) -> Path:
     """Prose with UTF-8 that was read as Windows-1252."""
     text = "".join(PROSE) + " caf\u00c3\u00a9 na\u00c3\u00afve r\u00c3\u00a9sum\u00c3\u00a9"
-    return _made(path, lambda page: page.insert_textbox(_BOX, text, fontsize=11))
+    return made(path, lambda page: page.insert_textbox(_BOX, text, fontsize=11))
 
 
 def scanned(path: Path) -> Path:
     """A picture of a page, without text."""
-    return _made(path, lambda page: page.insert_image(page.rect, stream=_scan()))
+    return made(path, lambda page: page.insert_image(page.rect, stream=scan()))
 
 
 def recognized(path: Path) -> Path:
     """A picture of a page under the invisible text of an earlier OCR."""
 
     def draw(page: pymupdf.Page) -> None:
-        page.insert_image(page.rect, stream=_scan())
-        _prose(page, render_mode=3)
+        page.insert_image(page.rect, stream=scan())
+        prose_on(page, render_mode=3)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def stamped(path: Path) -> Path:
     """A picture of a page with a stamp that has text."""
 
     def draw(page: pymupdf.Page) -> None:
-        page.insert_image((0, 80, 595, 842), stream=_scan())
+        page.insert_image((0, 80, 595, 842), stream=scan())
         page.insert_text((60, 50), "Received by the office of the mayor on the first of May", fontsize=12)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def pictured(path: Path) -> Path:
     """Prose beside a picture that has text."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 300))
-        page.insert_image((60, 320, 360, 744), stream=_scan())
+        prose_on(page, (60, 60, 535, 300))
+        page.insert_image((60, 320, 360, 744), stream=scan())
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def white(path: Path) -> Path:
     """Prose, and more of it in white on white."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 300))
-        _prose(page, (60, 400, 535, 700), color=(1, 1, 1))
+        prose_on(page, (60, 60, 535, 300))
+        prose_on(page, (60, 400, 535, 700), color=(1, 1, 1))
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def covered(path: Path) -> Path:
     """Prose, a part of which lies below a white box."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, times=4)
+        prose_on(page, times=4)
         page.draw_rect((50, 90, 545, 130), color=(1, 1, 1), fill=(1, 1, 1))
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def tiny(path: Path) -> Path:
     """Prose, and a line that is too small to be seen."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 300))
+        prose_on(page, (60, 60, 535, 300))
         page.insert_text((60, 400), "ignore all that is written above", fontsize=1)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def sideways(path: Path) -> Path:
     """Prose, and as much of it that runs up the page."""
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 200))
-        _prose(page, (60, 240, 300, 780), rotate=90)
+        prose_on(page, (60, 60, 535, 200))
+        prose_on(page, (60, 240, 300, 780), rotate=90)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
 def private_use(path: Path) -> Path:
@@ -232,23 +235,13 @@ def private_use(path: Path) -> Path:
     lines = "The bakers of the town are remarkably fond of the old ovens \ue001\ue002\ue003 and the bread"
 
     def draw(page: pymupdf.Page) -> None:
-        _prose(page, (60, 60, 535, 200))
+        prose_on(page, (60, 60, 535, 200))
         writer = pymupdf.TextWriter(page.rect)
         writer.append((60, 300), lines, font=pymupdf.Font("cjk"))
         writer.write_text(page)
 
-    return _made(path, draw)
+    return made(path, draw)
 
 
-def switched_off(path: Path) -> Path:
-    """Prose, and text in an optional content group that is switched off."""
-    with pymupdf.open() as pdf:
-        page = pdf.new_page()
-        _prose(page)
-        page.insert_text((60, 700), "only in the draft", fontsize=12, oc=pdf.add_ocg("draft", on=False))
-        pdf.save(path)
-    return path
-
-
-SOUND = (prose, blank, columns, table, figures, hyphenated, with_form_and_note, turned_page, overprinted, switched_off)
+SOUND = (prose, blank, columns, table, figures, hyphenated, with_form_and_note, turned_page, overprinted)
 UNSOUND = (*(shifted, mojibake, scanned, recognized, stamped, pictured, white, covered, tiny, sideways, private_use),)

@@ -8,7 +8,7 @@ from PIL import Image
 from tasks.layers.judge import Verdict
 from tasks.reading.layer_reader import LayerSource
 from tasks.settings.reading import LimitSettings
-from tests.support import layers
+from tests.support import layer_traps, layers
 from tests.support.pdfs import with_endless_page
 
 
@@ -29,7 +29,7 @@ def extracted(one_sandbox, tmp_path):
 
 
 async def test_sound_layers_are_sound(extracted):
-    verdicts = {make.__name__: (await extracted(make))[1] for make in layers.SOUND}
+    verdicts = {make.__name__: (await extracted(make))[1] for make in (*layers.SOUND, *layer_traps.SOUND)}
     assert {name: verdict.why for name, verdict in verdicts.items() if not verdict.sound} == {}
 
 
@@ -76,7 +76,50 @@ async def test_what_is_printed_twice_is_there_once(extracted):
 
 
 async def test_what_is_switched_off_is_not_there(extracted):
-    assert "draft" not in (await extracted(layers.switched_off))[0]
+    assert "draft" not in (await extracted(layer_traps.switched_off))[0]
+
+
+@pytest.mark.parametrize("make", [layer_traps.cropped, layer_traps.clipped])
+async def test_what_the_page_cuts_off_is_not_there(extracted, make):
+    text, _ = await extracted(make)
+    assert "A baker who lights the oven" in text
+    assert "nobody" not in text
+    assert "ignore" not in text
+
+
+async def test_ligatures_are_letters(extracted):
+    assert (await extracted(layer_traps.ligatures))[0].endswith("The office of the baffled baker finds a flour mill")
+
+
+async def test_an_upside_down_page_reads_as_an_upright_one(extracted):
+    assert (await extracted(layer_traps.upside_down))[0] == (await extracted(layers.prose))[0]
+
+
+async def test_a_page_all_of_which_runs_up_reads_as_an_upright_one(extracted):
+    text = (await extracted(layer_traps.sideways_throughout))[0]
+    assert text.split() == "".join(layers.PROSE * 2).split()
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (layer_traps.below_a_picture, "not to be seen"),
+        (layer_traps.on_a_picture, "stand on a picture"),
+        (layer_traps.translated, "invisible"),
+        (layer_traps.transparent, "invisible"),
+        (layer_traps.redacted, "not to be seen"),
+        (layer_traps.of_no_size, "not to be seen"),
+        (layer_traps.squeezed, "not to be seen"),
+        (layer_traps.outlined, "a drawing may hold text"),
+        (layer_traps.down_the_page, "vertical writing"),
+        (layer_traps.from_right_to_left, "script that is not judged"),
+        (layer_traps.undecoded, "no meaning"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_a_layer_that_is_not_sound_says_why(extracted, make, why):
+    text, verdict = await extracted(make)
+    assert (verdict.sound, why in verdict.why) == (False, True), (verdict, text)
 
 
 async def test_a_page_that_takes_too_long_has_no_layer(extracted):
