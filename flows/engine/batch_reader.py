@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import islice
 from typing import Any
 
 from prefect import task
@@ -15,30 +15,29 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, Pause
 
+from flows.engine.batch_observer import BatchObserver
 from flows.engine.document import read_document
+from flows.engine.document_block import DocumentBlock
 from flows.engine.outcomes import task_state
-from flows.engine.pages import cancelled_task, task_group
+from flows.engine.pages import BLOCK, cancelled_task, task_group
 from flows.engine.server_group import SharedServerGroup
 from flows.orchestrator.expected_errors import QUIET
 from flows.orchestrator.pausing import raise_if_paused, until_paused
-from flows.ui.artifacts import log_to_run
-from tasks.backends.base import Allocation, MachineFacts
+from flows.ui.artifacts import MOST_SINGLE, log_to_run
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Weighed, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.escaping import escape_line
-from tasks.core.events import Event, Listener, PagesStarted, Progress, RunWarning, emit, subscribe
+from tasks.core.events import Listener, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.reading.events import LayersCounted, PageDone
 from tasks.reading.layer_reader import pages_left
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.results.rows import DocumentStatus, Row, shared_out
 from tasks.runs.advice import insight, layers_advice
 from tasks.runs.run_stats import RunStats
-from tasks.serving.warmup import Warmth
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tasks.storage.files import StoragePath
@@ -87,23 +86,26 @@ class BatchReader:
         began, started = datetime.now(UTC), time.monotonic()
         index = DocumentIndex(self.output, batch, settings)
         stats = RunStats(settings.idle_minutes * 60, settings.read.longest_side)
-        observer = _BatchObserver(stats)
+        observer = BatchObserver(stats)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
         servers = SharedServerGroup(batch, settings, observer, budget, _pages(sources, index, batch, settings))
         async with index, servers:
             async with task_group() as documents:
-                for source in find_documents(sources, warn):
-                    if (row := index.unchanged(source)) is not None:
-                        self.rows.append(row)
-                        continue
-                    await opening.acquire()
-                    stopped = servers.stopped or budget.exhausted(servers.usd) or ""
-                    if stopped or self.error is not None:
-                        self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
-                        opening.release()
-                        continue
-                    documents.create_task(self._document(source, servers, index, observer, cache(opening.release)))
+                async for found, block in self._blocks(self._unread(sources, index)):
+                    for source in found:
+                        await opening.acquire()
+                        stopped = servers.stopped or budget.exhausted(servers.usd) or ""
+                        if stopped or self.error is not None:
+                            self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
+                            opening.release()
+                            continue
+                        reading = self._document(source, servers, index, observer, cache(opening.release), block)
+                        document = documents.create_task(reading)
+                        if block is not None:
+                            block.begun(document, documents)
+                    if block is not None:
+                        block.close()
             stopped = stopped or servers.stopped
             usd = servers.usd
         if self.error is not None:
@@ -112,7 +114,7 @@ class BatchReader:
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
         figures = stats.figures()
         advice = insight(figures).told if figures.read else ""
-        advice = " ".join(filter(None, (advice, layers_advice(observer.sound, observer.counted))))
+        advice = " ".join(filter(None, (advice, layers_advice(*observer.layers(figures.read)))))
         return Report(
             started_at=began,
             minutes=minutes,
@@ -123,6 +125,25 @@ class BatchReader:
             insight=advice,
         )
 
+    def _unread(self, sources: Sequence[str], index: DocumentIndex) -> Iterator[Source]:
+        """Yield the documents that are new or have changed, and add the rows of the others."""
+        for source in find_documents(sources, warn):
+            if (row := index.unchanged(source)) is not None:
+                self.rows.append(row)
+            else:
+                yield source
+
+    async def _blocks(self, unread: Iterator[Source]) -> AsyncIterator[tuple[list[Source], DocumentBlock | None]]:
+        """Yield the documents one by one, or in blocks of 25 if there are more than 200; found as they are read."""
+        found = await asyncio.to_thread(_next, unread, MOST_SINGLE + 1)
+        size, first = 1 if len(found) <= MOST_SINGLE else BLOCK, 1
+        while found:
+            sources, found = found[:size], found[size:]
+            yield sources, None if size == 1 else DocumentBlock(sources, first)
+            first += len(sources)
+            if size > 1 and len(found) < size:
+                found += await asyncio.to_thread(_next, unread, size)
+
     async def _document(
         self,
         source: Source,
@@ -130,21 +151,45 @@ class BatchReader:
         index: DocumentIndex,
         observer: Listener,
         all_begun: Callable[[], None],
+        block: DocumentBlock | None,
     ) -> None:
-        """Read one document, as a task run, and add its row."""
+        """Read one document, as a task run or in a block that is one, and add its row."""
         name, job = escape_line(source.path.name), self.batch.job(source.path)
         try:
             with subscribe(observer, alone=True):
-                # Prefect's types do not know that an async task's state is awaited, too.
-                read: Any = read_document_task
-                state = await read(self.since, name, job, servers, all_begun, return_state=True)
-            outcome = await state.aresult(raise_on_failure=False)
+                if block is None:
+                    # Prefect's types do not know that an async task's state is awaited, too.
+                    read: Any = read_document_task
+                    state = await read(self.since, name, job, servers, all_begun, return_state=True)
+                    outcome = await state.aresult(raise_on_failure=False)
+                else:
+                    with subscribe(block.listener(name)):
+                        outcome = await self._outcome(job, servers, all_begun, counted=source is block.sample)
         finally:
             all_begun()
         row = self._row(source, outcome)
         if isinstance(outcome, Manifest):
             index.note(source, row)
         self.rows.append(row)
+        if block is not None:
+            block.add(row)
+
+    async def _outcome(
+        self, job: Job, servers: SharedServerGroup, all_begun: Callable[[], None], *, counted: bool
+    ) -> object:
+        """Read one document without a task run, and return its manifest, or Hearth's error."""
+        try:
+            return await read_document(
+                job,
+                self.since,
+                lambda _, manifest: manifest,
+                shared=servers,
+                all_admitted=all_begun,
+                shown=False,
+                counted=counted,
+            )
+        except HearthError as error:
+            return error
 
     def _row(self, source: Source, outcome: Any) -> Row:  # noqa: ANN401 - whatever a task run ends with
         """Return the row of a document."""
@@ -172,6 +217,10 @@ def warn(message: str) -> None:
     emit(RunWarning(message))
 
 
+def _next(sources: Iterator[Source], count: int) -> list[Source]:
+    return list(islice(sources, count))
+
+
 def weigh(source: Source, batch: Batch, limits: LimitSettings) -> Weighed:
     """Return a document with the number of pages that a model has to read; see `weighed`."""
     return weighed(source, limits, batch.pages, partial(pages_left, limits=limits, layer=batch.text_layer))
@@ -186,41 +235,3 @@ def _pages(sources: Sequence[str], index: DocumentIndex, batch: Batch, settings:
                 left = weigh(source, batch, settings.limits).pages
             if left > 0:
                 yield left
-
-
-class _BatchObserver:
-    """Observes a batch's servers, and forwards the pages and warnings of its documents to the batch's listeners."""
-
-    def __init__(self, stats: RunStats) -> None:
-        self._stats = stats
-        self._context = copy_context()
-        self._total = self._standing = 0
-        self.sound = self.counted = 0
-
-    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Show and measure that a server is warm."""
-        self._stats.warmed(allocation, warmth)
-        slots = warmth.measured.slots * allocation.replicas.count
-        emit(Progress(f"{allocation.endpoint.url} is warm with {slots} slots"))
-
-    def released(self, machine: MachineFacts, ended: str) -> None:
-        """Show and measure that a machine was released."""
-        self._stats.released(machine, ended)
-        emit(Progress(f"{machine.id} was released after {(time.time() - machine.since) / 60:.1f} min"))
-
-    def __call__(self, event: Event) -> None:
-        """Measure an event of a document, and forward it; the pages of all documents are added up."""
-        self._stats(event)
-        match event:
-            case PagesStarted(total=total, standing=standing, slots=slots):
-                self._total, self._standing = self._total + total, self._standing + standing
-                event = PagesStarted(self._total, self._standing, slots)
-            case LayersCounted(sound=sound, pages=pages):
-                self.sound, self.counted = self.sound + sound, self.counted + pages
-                return
-            case PageDone() | RunWarning():
-                pass
-            case _:
-                return
-        # Several documents and two threads emit at once, and only one may be in a context.
-        self._context.copy().run(emit, event)

@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TypeVar
 
-from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows.engine.pages import read_pages
 from flows.engine.server_group import ServerGroup, SharedServerGroup, new_server_group
 from flows.orchestrator.blocks import password_of, resolve_output
-from flows.ui.live_artifacts import Live
+from flows.ui.live_artifacts import Live, NotShown
 from tasks.core.budget import Budget
 from tasks.core.events import PagesStarted, emit, subscribe
 from tasks.core.jobs import Job, Plan
@@ -33,13 +32,15 @@ T = TypeVar("T")
 async def read_document(
     job: Job,
     began: datetime,
-    end: Callable[[Plan, Manifest | None], State[T]],
+    end: Callable[[Plan, Manifest | None], T],
     *,
     prepared: Prepared | None = None,
     shared: SharedServerGroup | None = None,
     all_admitted: Callable[[], None] = lambda: None,
-) -> State[T]:
-    """Read one document, and return the state in which its run ends.
+    shown: bool = True,
+    counted: bool = True,
+) -> T:
+    """Read one document, and return the state in which its run ends, or whatever `end` makes.
 
     Args:
         job: what to read, and how.
@@ -48,28 +49,31 @@ async def read_document(
         prepared: the job, if the caller has prepared it.
         shared: the servers of the batch that the document belongs to; None if it gets its own.
         all_admitted: called when all its pages have begun, or no more will.
+        shown: whether Prefect shows it alone, with artifacts and task runs of its own.
+        counted: whether to count the sound text layers of its pages, which takes as long as to render them.
 
     Raises:
         InputError: the request is wrong, or the document cannot be read.
         UnavailableError: no server or model is available.
         StorageError: the results cannot be stored.
     """
-    settings = load_settings()
+    settings = shared.settings if shared else load_settings()
     if prepared is None:
         job = await resolve_output(job)
-        setup = await shared.setup() if shared else None
-        prepared = await prepare(job, settings, await password_of(job), began=began, setup=setup)
+        known = await shared.known() if shared else None
+        prepared = await prepare(job, settings, await password_of(job), began=began, known=known)
     with closing(prepared.file):
         prepared.store.prepare()
-        live = Live(prepared.plan.document.name, settings, has_servers=shared is None)
+        live = Live(prepared.plan.document.name, settings, has_servers=shared is None) if shown else NotShown()
         async with prepared.lock(), live:
             recorder = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
             try:
                 await take_text_layers(prepared, recorder)
                 if not prepared.nothing_left():
                     with subscribe(live):
-                        await _read_on_servers(prepared, settings, recorder, shared, all_admitted)
-                    await count_text_layers(prepared, recorder)
+                        await _read_on_servers(prepared, settings, recorder, shared, all_admitted, single=shown)
+                    if counted:
+                        await count_text_layers(prepared, recorder)
             finally:
                 manifest = recorder.close()
                 if manifest is not None:
@@ -86,6 +90,8 @@ async def _read_on_servers(
     recorder: RunRecorder,
     shared: SharedServerGroup | None,
     all_admitted: Callable[[], None],
+    *,
+    single: bool,
 ) -> None:
     plan = prepared.plan
     renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
@@ -116,7 +122,7 @@ async def _read_on_servers(
                     emit(PagesStarted(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
                     recorder.pages_start()
                     try:
-                        await read_pages(group.work, reader, left, admission)
+                        await read_pages(group.work, reader, left, admission, single=single)
                     finally:
                         recorder.pages_end()
 

@@ -69,27 +69,31 @@ async def warm_up(
         )
 
 
-async def read_pages(work: WorkLoop, reader: PageReader, numbers: Sequence[int], admission: Admission) -> None:
+async def read_pages(
+    work: WorkLoop, reader: PageReader, numbers: Sequence[int], admission: Admission, *, single: bool = True
+) -> None:
     """Read pages in order, each as soon as it is admitted, in blocks of 1 or 25 pages, each of which is a task run.
 
-    A page that fails does not affect the others. When no more pages are admitted, the rest are left unread.
+    A page that fails does not affect the others. When no more pages are admitted, the rest are left unread. Pages that
+    would be task runs of their own are none if not `single`: of a document that Prefect shows as one of many.
 
     Raises:
         HearthError: the run cannot go on; pages in flight were cancelled.
     """
-    size = 1 if len(numbers) <= MOST_SINGLE else BLOCK
-    excerpts = load_settings().excerpts
+    few = len(numbers) <= MOST_SINGLE
+    size = BLOCK if not few else 1 if single else len(numbers)
     async with task_group() as group:
         for at in range(0, len(numbers), size):
             block = Block(numbers[at : at + size])
-            if size > 1:
-                block.table = PageTable(f"{reader.document} {block}", excerpts=excerpts)
+            if not few:
+                block.table = PageTable(f"{reader.document} {block}", excerpts=load_settings().excerpts)
             try:
                 for number in block.numbers:
                     await admission.acquire()
                     block.begin(number, partial(_read_page, work, reader, block), admission.release)
                     if number == block.numbers[0]:
-                        running = group.create_task(_run_block(reader, block))
+                        shown = single or not few
+                        running = group.create_task(_run_block(reader, block) if shown else block.wait_ended())
                         # Not in the task, which may be cancelled before it starts.
                         running.add_done_callback(block.cancel_pages)
             except AdmissionClosedError:
@@ -132,9 +136,9 @@ async def _read_page(work: WorkLoop, reader: PageReader, block: Block, number: i
             await work.run(partial(reader.read, number, attempt))
         except PageError as error:
             if error.final:
-                block.log.warning("Page %d failed: %s", number, error)
+                block.log.warning("Page %d of %s failed: %s", number, reader.document, error)
                 return
-            block.log.info("Page %d: %s It is read again in %g s.", number, error, RETRY_SECONDS)
+            block.log.info("Page %d of %s: %s It is read again in %g s.", number, reader.document, error, RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
         else:
             return

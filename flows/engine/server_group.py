@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import copy_context
+from dataclasses import replace
 from functools import cache
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from tasks.inference.schema import GenerateRequest, ModelDetails
 from tasks.metrics.recorder import Recorder
 from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.cost_tracker import UsageObserver
+from tasks.runs.prepare import Known
 from tasks.runs.setup import Setup, choose_setup
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
@@ -149,18 +151,22 @@ class SharedServerGroup(AsyncExitStack):
     """The servers of a batch, acquired when the first of its documents needs one. Use as an async context manager.
 
     `observer` records their use; for `budget` and `pages` see `ServerRequirements`.
+
+    Attributes:
+        settings: the run's.
     """
 
     def __init__(
         self, batch: Batch, settings: Settings, observer: UsageObserver, budget: Budget, pages: Iterable[int]
     ) -> None:
         super().__init__()
-        self._batch, self._settings = batch, settings
+        self.settings = settings
+        self._batch = batch
         self._observer, self._budget, self._pages = observer, budget, pages
         self._acquiring = asyncio.Lock()
         self._group: ServerGroup | None = None
         self._choosing = asyncio.Lock()
-        self._setup: Setup | None = None
+        self._known: Known | None = None
         self._context = copy_context()
 
     @property
@@ -181,15 +187,19 @@ class SharedServerGroup(AsyncExitStack):
                 self._group = await asyncio.create_task(self._start_group(holder), context=self._context)
             return self._group
 
-    async def setup(self) -> Setup:
-        """Return how the batch's documents are read; chosen once. Raises InputError as `choose_setup`."""
+    async def known(self) -> Known:
+        """Return how the batch's documents are read, chosen once. Raises InputError as `choose_setup`."""
         async with self._choosing:
-            if self._setup is None:
-                self._setup = await asyncio.to_thread(choose_setup, self._batch, self._settings)  # which may ask AWS
-            return self._setup
+            if self._known is None:
+                setup = await asyncio.to_thread(choose_setup, self._batch, self.settings)  # which may ask AWS
+                self._known = Known(setup, await setup.choice.backend.digest(setup.model))
+            if self._group is not None and self._group.servers.digest:  # of the model that is really used
+                return replace(self._known, digest=self._group.servers.digest)
+            return self._known
 
     async def _start_group(self, holder: str) -> ServerGroup:
-        group = new_server_group(await self.setup(), self._settings, holder, self._pages, self._budget)
+        setup = (await self.known()).setup
+        group = new_server_group(setup, self.settings, holder, self._pages, self._budget)
         self.enter_context(group.costs.observed_by(self._observer))
         return await self.enter_async_context(group)
 

@@ -44,14 +44,15 @@ class Artifact:
     """One artifact of a run, created when there is something to show and then updated.
 
     Attributes:
-        key: its name; earlier runs have made its earlier versions.
+        key: its name; earlier runs have made its earlier versions. None for one that the list of all artifacts does not
+            show.
         seconds: shortest time between two updates.
         data: returns what to show now, or None for nothing yet.
         changed: whether there is something new to show.
         due: earliest time of the next update, seconds on the monotonic clock.
     """
 
-    key: str
+    key: str | None
     description: str
     seconds: float
     data: Callable[[], Awaitable[Data | None]]

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -153,6 +153,16 @@ class Live:
 
     async def _ended(self) -> str | None:
         return self._summary
+
+
+class NotShown(nullcontext[None]):
+    """Stands for `Live` where a document has no artifacts of its own."""
+
+    def __call__(self, event: Event) -> None:
+        """Ignore an event."""
+
+    async def ended(self, manifest: Manifest, store: ResultStore) -> None:
+        """Show nothing."""
 
 
 class _RunServers:

@@ -24,14 +24,14 @@ class RenderProcesses:
     """A pool of processes, about as many as this machine has processors, each with one document open at a time.
 
     They are used from any thread and event loop. A document gets the process in which it is still open, if that is
-    free. One that is slow, unsound or has opened enough documents is ended and not used again.
+    free. One that is unsound or has opened enough documents is ended, and so are those that slow ones made necessary.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._free: list[RenderProcess] = []
         self._waiting: deque[Future[None]] = deque()
-        self._places, self._slow = _MOST_AT_ONCE, 0
+        self._places, self._slow, self._alive = _MOST_AT_ONCE, 0, 0
         self._open, self._started = True, False
 
     async def start(self) -> None:
@@ -63,7 +63,7 @@ class RenderProcesses:
         finally:
             overdue.cancel()
             try:
-                await self._give_back(process, slow=slow)
+                await self._give_back(process)
             finally:
                 if slow:
                     with self._lock:
@@ -111,13 +111,19 @@ class RenderProcesses:
             for at, process in enumerate(self._free):
                 if document is not None and process.opened is document:
                     return self._free.pop(at)
-            return self._free.pop(0) if self._free else RenderProcess()
+            if self._free:
+                return self._free.pop(0)
+            self._alive += 1
+            return RenderProcess()
 
-    async def _give_back(self, process: RenderProcess, *, slow: bool) -> None:
+    async def _give_back(self, process: RenderProcess) -> None:
         with self._lock:
-            keep = self._open and not slow and process.sound and process.documents < MOST_DOCUMENTS
+            enough = process.documents >= MOST_DOCUMENTS or self._alive > _MOST_AT_ONCE
+            keep = self._open and process.sound and not enough
             if keep:
                 self._free.append(process)
+            else:
+                self._alive -= 1
         if not keep:
             await process.end()
 

@@ -22,6 +22,18 @@ from tasks.storage.downloads import LocalCopy, local_copy
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a batch knows before it prepares a document, the same for all its documents.
+
+    Attributes:
+        digest: the model's, where it is known.
+    """
+
+    setup: Setup
+    digest: str | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that may start.
 
@@ -76,12 +88,12 @@ async def prepare(
     password: str | None = None,
     *,
     began: datetime | None = None,
-    setup: Setup | None = None,
+    known: Known | None = None,
 ) -> Prepared:
     """Decide what a run will do. Blocks that the job names are resolved by the caller.
 
     A password of the document wins over that of a variable. `began` is when the run began, which may have been
-    interrupted since; now if None. `setup` is the batch's, whose documents are all read in the same way; chosen by the
+    interrupted since; now if None. `known` is the batch's, whose documents are all read in the same way; chosen by the
     job if None.
 
     Raises:
@@ -92,10 +104,10 @@ async def prepare(
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=path)
-        setup = setup or choose_setup(job, settings)
+        setup = known.setup if known else choose_setup(job, settings)
         plan = _plan(job, settings, setup, inspected.document, began or datetime.now(UTC))
         store = ResultStore(plan.output, shared=True)
-        digest = await setup.choice.backend.digest(plan.model)
+        digest = known.digest if known else await setup.choice.backend.digest(plan.model)
         digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
         return Prepared(plan, setup, store, digest, file, settings.limits, password, inspected.flags)
     except BaseException:

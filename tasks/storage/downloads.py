@@ -28,6 +28,8 @@ class _Download:
         finalize(self, _remove, path, lock)
 
 
+_tidied: set[Path] = set()
+"""Folders from which this process has removed what killed runs left."""
 _downloads: WeakValueDictionary[tuple[StoragePath, str | Version], _Download] = WeakValueDictionary()
 
 
@@ -153,9 +155,11 @@ def _download(
 def _empty(folder: Path) -> _Download:
     check_access(folder.parent)
     make_directory(folder)
-    for path in folder.iterdir():
-        with suppress(StorageError):  # another user's, in a shared directory
-            remove_unheld(path)  # its run was killed
+    if folder not in _tidied:
+        _tidied.add(folder)
+        for path in folder.iterdir():
+            with suppress(StorageError):  # another user's, in a shared directory
+                remove_unheld(path)  # its run was killed
     while True:
         path = folder / f"{uuid.uuid4().hex}.pdf"
         lock = take_shared(path)

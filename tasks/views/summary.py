@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.durations import format_duration
+from tasks.core.paths import parse_path
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult, PageStatus
+from tasks.results.rows import Row
 from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
 
@@ -116,6 +118,24 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         if manifest.pages.flagged > len(found):
             lines += ["", f"And {manifest.pages.flagged - len(found)} more; manifest.json lists all."]
     return "\n".join(lines) + "\n"
+
+
+def documents(rows: Sequence[Row]) -> str:
+    """Return a table of documents, each with its result, why it failed, and a link to its text."""
+    head = ("document", "status", "pages", "read now", "failed", "confidence", "page seconds", "why", "text")
+    cells = [
+        (
+            escaped(row.document),
+            row.status,
+            *map(str, (row.pages, row.read_now, row.failed)),
+            confidence_word(row.confidence, read=row.unsure > 0),
+            f"{row.page_seconds:.1f}",
+            escaped(row.why),
+            link(parse_path(row.text)) if row.text else "",
+        )
+        for row in rows
+    ]
+    return "\n".join(table(head, cells)) + "\n"
 
 
 def flagged(count: int) -> str:

@@ -15,9 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +34,7 @@ USUAL = ((0.05, 100), (0.05, 1000), (0.2, 100), (1.0, 100))
 """Seconds of a page and number of documents."""
 FULL = ((0.05, 100), (0.05, 400), (0.05, 1000), (0.2, 1000), (1.0, 1000))
 _START_MINUTES = 0.25
+_LOOK_SECONDS = 0.3
 
 
 def measured(
@@ -39,8 +44,11 @@ def measured(
     machine, mark = Machine(server.process, prefect.process), server.marks()
     events, requests, cpu = prefect.events(), prefect.requests(), prefect.cpu()
     command = [sys.executable, "-m", "tests.benchmarks.batch_runs", name, json.dumps(asdict(folder))]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process, memory(process.pid) as most:
+        told, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{name} failed")
+    figures: Figures = json.loads(told.splitlines()[-1]) | most
     others = machine.others()
     if name == "flow":
         prefect.settle()
@@ -61,6 +69,32 @@ def measured(
         "events": (prefect.events() - events) / documents,
         "others": others,
     }
+
+
+@contextmanager
+def memory(pid: int) -> Iterator[Figures]:
+    """Peak memory of a process and of its children, in MB, and how many of these there were; seen from outside."""
+    most, seen, ended = {"memory": 0.0, "renderers_memory": 0.0, "renderers": 0.0}, set[int](), threading.Event()
+
+    def look() -> None:
+        process = psutil.Process(pid)
+        while not ended.wait(_LOOK_SECONDS):
+            with suppress(psutil.NoSuchProcess):
+                children = process.children()
+                most["memory"] = max(most["memory"], process.memory_info().rss / 1e6)
+                most["renderers_memory"] = max(
+                    most["renderers_memory"], sum(child.memory_info().rss for child in children) / 1e6
+                )
+                seen.update(child.pid for child in children)
+        most["renderers"] = len(seen)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        looker.join()
 
 
 def inbox(directory: Path, documents: int) -> Path:

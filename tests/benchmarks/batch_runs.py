@@ -10,18 +10,16 @@ import json
 import os
 import resource
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pymupdf
 
 from tasks.core.options import Options
@@ -109,32 +107,14 @@ def render(path: str, side: int) -> bytes:
 
 @contextmanager
 def used() -> Iterator[Figures]:
-    """When something began and ended, and what it used of the processor (s) and at most of the memory (MB)."""
-    figures = {"memory": 0.0, "renderers_memory": 0.0, "renderers": 0.0}
-    ended = threading.Event()
-
-    def look() -> None:
-        me, seen = psutil.Process(), set[int]()
-        while not ended.wait(0.1):
-            figures["memory"] = max(figures["memory"], me.memory_info().rss / 1e6)
-            memory = 0.0
-            for child in me.children():
-                with suppress(psutil.NoSuchProcess):
-                    memory += child.memory_info().rss / 1e6
-                    seen.add(child.pid)
-            figures["renderers_memory"] = max(figures["renderers_memory"], memory)
-            figures["renderers"] = len(seen)
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    figures["began"], mine, theirs = time.monotonic(), time.process_time(), _children()
+    """When something began and ended, and what it used of the processor, in seconds."""
+    figures: Figures = {"began": time.monotonic()}
+    mine, theirs = time.process_time(), _children()
     try:
         yield figures
     finally:
         figures["ended"] = time.monotonic()
         figures["cpu"], figures["renderer_cpu"] = time.process_time() - mine, _children() - theirs
-        ended.set()
-        looker.join()
 
 
 def _children() -> float:

@@ -63,8 +63,8 @@ def test_each_block_is_a_task_run_with_a_table_of_its_pages(hearth: Hearth, pref
     logged = [
         log["message"] for log in prefect("logs", logs={"flow_run_id": {"any_": [tasks[partial]["flow_run_id"]]}})
     ]
-    assert any(message.startswith(f"Page {HOPELESS} failed: ") for message in logged)
-    assert any(message.startswith(f"Page {HARD}: The answer is empty") for message in logged)
+    assert any(message.startswith(f"Page {HOPELESS} of Report 7 failed: ") for message in logged)
+    assert any(message.startswith(f"Page {HARD} of Report 7: The answer is empty") for message in logged)
 
 
 @pytest.mark.long("takes 20 s; test_killed_run kills runs anywhere")
