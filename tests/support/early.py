@@ -6,16 +6,18 @@ import threading
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.prefect_home import template
 
 _begun: list[threading.Thread] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the fork server, and have it make the database of every Prefect server; where several workers run all."""
+    """Start the fork server, and have the database of every Prefect server made; where several workers run all."""
     config = session.config
     everything = config.args_source is config.ArgsSource.TESTPATHS
     if everything and getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        forkserver.begin()
         _begun.append(threading.Thread(target=template, daemon=True))
         _begun[0].start()
 

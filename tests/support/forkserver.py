@@ -104,13 +104,19 @@ def log(session: str) -> Path:
     return Path(session.rsplit(":", 1)[0]) / "forkserver.log"
 
 
-def _connect() -> socket.socket:
+def begin() -> Path:
+    """Start the fork server, unless it was started, and return its address."""
     directory, pid = os.environ[SESSION].rsplit(":", 1)
     address = Path(directory) / "forkserver"
     with address.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not address.exists():
             _launch(address, int(pid))
+    return address
+
+
+def _connect() -> socket.socket:
+    address = begin()
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(address))
     return connection

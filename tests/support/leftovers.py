@@ -1,18 +1,21 @@
 """A pytest plugin: a test run that leaves a process behind fails, and names the test that started it.
 
 Every process of a run inherits two variables: the run's directory, and pytest's name of the current test. A port or a
-lock is held by a process, so none is left where no process is.
+lock is held by a process, so none is left where no process is. After a run that was interrupted or killed, `sweeper`
+ends what its tests could not end.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -67,15 +70,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a directory in which all processes of the test run meet; workers of xdist inherit it."""
     if SESSION not in os.environ:
         directory = tempfile.mkdtemp(prefix="hearth-tests-")
-        os.environ[SESSION] = f"{directory}:{os.getpid()}"
-        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+        session = f"{directory}:{os.getpid()}"
+        command = [sys.executable, "-S", str(Path(__file__).with_name("sweeper.py")), SESSION, session, directory]
+        sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        config.add_cleanup(sweeper.communicate)  # it hears that the run has ended, and ends
+        os.environ[SESSION] = session
         config.add_cleanup(lambda: os.environ.pop(SESSION))
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run if processes of it are left, and end them."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail the run if processes of it are left, and end them; tests that were interrupted could not do so."""
     if hasattr(session.config, "workerinput"):  # a worker of xdist; its parent looks
+        return
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
         return
     deadline = time.monotonic() + _GRACE_SECONDS
     while (left := list(leftovers(os.environ[SESSION]))) and time.monotonic() < deadline:

@@ -1,14 +1,13 @@
 """Homes for Prefect servers of tests: with a database that is migrated already, and without what no test waits for.
 
-A new database costs a server six seconds of processor time before it answers. Here one server makes a database for the
-whole test run, and every home begins with a copy of it.
+A new database costs a server six seconds of processor time before it answers. Here one server makes a database for all
+test runs with a version of Prefect, and every home begins with a copy of it.
 """
 
 from __future__ import annotations
 
 import fcntl
 import http.client
-import os
 import shlex
 import shutil
 import signal
@@ -16,7 +15,9 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -25,6 +26,7 @@ from tasks.ollama.address import free_port
 from tests.support import forked, forkserver
 from tests.support.environment import clean
 from tests.support.forked_process import Process
+from tests.support.forkserver import ROOT
 from tests.support.waiting import PATIENCE, until
 
 QUIET = {
@@ -72,25 +74,26 @@ def _answered(method: str, url: str, **options: Any) -> httpx.Response:
 
 
 def template() -> Path:
-    """Return a database that is ready, made at the first call of the test run."""
-    directory = Path(os.environ[forkserver.SESSION].rsplit(":", 1)[0]) / "prefect-template"
-    made = directory / "prefect.db"
-    with directory.with_suffix(".lock").open("w") as lock:
+    """Return a database that is ready, made by the first test run with this version of Prefect."""
+    made = ROOT / "build" / f"prefect-{version('prefect')}.db"
+    made.parent.mkdir(exist_ok=True)
+    with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            _make(directory)
+            _make(made)
     return made
 
 
-def _make(directory: Path) -> None:
+def _make(made: Path) -> None:
     """Have a server migrate a database and note its block types."""
-    work = directory.with_name("prefect-template-work")
-    work.mkdir()
-    with prefect_server(work, {**clean(), **QUIET, "PREFECT_HOME": str(work)}):
-        pass
-    with closing(sqlite3.connect(work / "prefect.db")) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    work.rename(directory)
+    with TemporaryDirectory() as work:
+        with prefect_server(Path(work), {**clean(), **QUIET, "PREFECT_HOME": work}):
+            pass
+        with closing(sqlite3.connect(Path(work) / "prefect.db")) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        part = made.with_suffix(".part")
+        shutil.copy(Path(work) / "prefect.db", part)
+        part.rename(made)
 
 
 @contextmanager
@@ -102,7 +105,7 @@ def prefect_server(
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     with (directory / "log").open("w") as log:
         server = forkserver.start(
-            *command, cwd=forkserver.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
+            *command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
         )
         try:
             until(lambda: _answers(port) or server.poll() is not None)

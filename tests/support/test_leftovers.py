@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.forkserver import ROOT, SESSION
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.long("tests the harness")
 
@@ -40,7 +43,7 @@ def test_what_a_test_leaves_behind_fails_the_run_is_named_and_is_ended(tmp_path:
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     (line,) = (line for line in done.stdout.splitlines() if "left over" in line)
     assert "test_inner.py::test_that_leaves (call)" in line
-    assert not Path(f"/proc/{line.split('process ')[1].split()[0]}/cmdline").exists() or _is_ended(line)
+    assert _is_ended(int(line.split("process ")[1].split()[0]))
 
 
 def test_a_run_that_leaves_nothing_passes(tmp_path: Path):
@@ -48,7 +51,23 @@ def test_a_run_that_leaves_nothing_passes(tmp_path: Path):
     assert done.returncode == pytest.ExitCode.OK, done.stdout
 
 
-def _is_ended(line: str) -> bool:
-    """Whether the process is a zombie that nobody has reaped."""
-    pid = line.split("process ")[1].split(maxsplit=1)[0]
-    return not Path(f"/proc/{pid}/cmdline").read_bytes()
+ENDS_ABRUPTLY = {"interrupted": "raise KeyboardInterrupt", "killed": "os.kill(os.getpid(), signal.SIGKILL)"}
+
+
+@pytest.mark.parametrize("end", ENDS_ABRUPTLY.values(), ids=ENDS_ABRUPTLY)
+def test_a_run_that_ends_abruptly_leaves_no_process_and_no_directory(tmp_path: Path, end: str):
+    noted = "import os, pathlib, signal; pathlib.Path('session').write_text(os.environ['TESTS_SESSION'])"
+    done = run(tmp_path, f"{noted}; left = {LEAVES['a process']}; pathlib.Path('pid').write_text(str(left.pid)); {end}")
+    assert done.returncode in {pytest.ExitCode.INTERRUPTED, -signal.SIGKILL}, done.stdout
+    assert "left over" not in done.stdout
+    directory = (tmp_path / "session").read_text().rpartition(":")[0]
+    until(lambda: not Path(directory).exists())
+    assert _is_ended(int((tmp_path / "pid").read_text()))
+
+
+def _is_ended(pid: int) -> bool:
+    """Whether there is no such process, or it is a zombie that nobody has reaped."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -6,9 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,22 @@ def told(on_call: Receiver, subject: str) -> list[str]:
     return [body["body"] for body in bodies if body["subject"] == f"Hearth: a run {subject}"]
 
 
+def until_triggers_know_all(prefect: PrefectServer, on_call: Receiver) -> None:
+    """Wait until the server acts on an automation that was made last: it learns of them one after the other."""
+    block = str(Webhook.load("on-call")._block_document_id)
+    call = {"type": "call-webhook", "block_document_id": block, "payload": json.dumps({"subject": "heard"})}
+    trigger = {"type": "event", "posture": "Reactive", "expect": ["tests.heard"], "threshold": 1, "within": 0}
+    prefect.ask("POST", "automations/", json={"name": "tests: heard", "trigger": trigger, "actions": [call]})
+
+    def heard() -> bool:
+        now, resource = datetime.now(UTC).isoformat(), {"prefect.resource.id": "tests.heard"}
+        event = {"id": str(uuid.uuid4()), "occurred": now, "event": "tests.heard", "resource": resource}
+        prefect.ask("POST", "events", json=[event])
+        return any(json.loads(body)["subject"] == "heard" for _, body in on_call.received)
+
+    until(heard)
+
+
 def changed(wanted: AutomationOptions | None) -> dict[str, str]:
     """What became of each automation."""
 
@@ -134,7 +151,7 @@ def test_a_failed_run_notifies_and_starts_the_sweep_and_a_spent_budget_notifies(
 ):
     made = hearth("infra", "automations", "--notify", "webhook/on-call")
     assert made.out.splitlines() == [f"Hearth: {name}: created" for name in NAMES], made.err
-    time.sleep(1)  # until the server's triggers have heard of it, too
+    until_triggers_know_all(prefect, on_call)
     quoted = pdfs.written(tmp_path / 'the "last".pdf', "Ink.")
     assert hearth.read(quoted, "--attempts", "1", **serving("silent").settings).code == 3
     until(lambda: told(on_call, "failed"))
@@ -156,7 +173,7 @@ def test_a_stalled_run_notifies_and_is_cancelled_but_not_an_active_or_a_paused_o
 ):
     """An active run reports progress twenty times within the time after which a run counts as stalled."""
     changed(AutomationOptions(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
-    time.sleep(1)  # until the server's triggers have heard of it
+    until_triggers_know_all(prefect, on_call)
     command = [sys.executable, "-c", GOES]
     stop = tmp_path / "stop"
     going = [

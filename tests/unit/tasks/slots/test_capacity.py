@@ -11,6 +11,7 @@ from tasks.core.replicas import Replicas
 from tasks.slots.allocation import SlotAllocation
 from tasks.slots.capacity import Count, agreed_capacity
 from tasks.slots.store import FileStore
+from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE, until_async
 from tests.unit.tasks.slots.shares import SLOTS, in_use, measured, sharing
 
@@ -81,20 +82,28 @@ async def test_a_measurement_that_fails_leaves_it_to_the_next(store):
 
 
 async def test_a_long_measurement_stays_alone(store, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 1.5)
-    measuring = 0
+    """It takes six times as long as its claim lasts."""
+    clock, begun, measurements = Clock(), asyncio.Event(), 0
+    monkeypatch.setattr(FileStore, "now", lambda _: clock.time())
+    monkeypatch.setattr(FileStore, "lease_seconds", 0.4)
+
+    async def renewed() -> bool:
+        return (await store.change(lambda ledger: ledger)).measured_until == clock.time() + store.lease_seconds
 
     async def measure() -> Count:
-        nonlocal measuring
-        measuring += 1
-        assert measuring == 1
-        await asyncio.sleep(4)
+        nonlocal measurements
+        measurements += 1
+        begun.set()
+        for _ in range(8):
+            clock.advance(0.3)
+            await until_async(renewed)
         return Count(2)
 
     first = asyncio.create_task(agreed_capacity(store, "model", 2, measure))
-    await asyncio.sleep(0.1)
+    await begun.wait()
     second = await agreed_capacity(store, "model", 2, measure)
     assert (await first) == second
+    assert measurements == 1
 
 
 async def test_of_a_server_that_was_started_anew_nothing_is_known(tmp_path):
