@@ -1,6 +1,6 @@
 """How well pages are read: errors against what is known to be on them, and checks of single facts.
 
-`python -m tests.benchmarks.accuracy [--checks FILE.jsonl] [--backend NAME] [--model NAME] [PDF ...]` reads PDFs as
+`python -m tests.benchmarks.accuracy [--checks FILE.jsonl] [--backend NAME] [--text-layer NAME] [PDF ...]` reads PDFs as
 `hearth read` does, on any backend; without one, the sample that Hearth makes, or the PDFs that the checks name, which
 lie beside their file. `scan.pdf=original.pdf` compares with the text layer of another file.
 
@@ -139,6 +139,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--checks", type=Path, help="checks in olmOCR-bench's format, a JSON object a line")
     parser.add_argument("--backend", default="embedded")
     parser.add_argument("--model")
+    parser.add_argument(
+        "--text-layer", choices=("never", "auto", "always"), default="never", help="as hearth read has it"
+    )
     parser.add_argument("pdfs", nargs="*", metavar="PDF", help="a PDF, or scan.pdf=original.pdf")
     asked = parser.parse_args(arguments)
     console = Console()
@@ -158,7 +161,13 @@ def main(arguments: Sequence[str]) -> None:
             write_sample(sample)
             references[sample.name] = [text for _, text in sample_pages()]
             paths, checks = [sample], load_checks(SAMPLE_CHECKS)
-        options = ["--backend", asked.backend, *(("--model", asked.model) if asked.model else ())]
+        options = [
+            "--backend",
+            asked.backend,
+            "--text-layer",
+            asked.text_layer,
+            *(("--model", asked.model) if asked.model else ()),
+        ]
         pages = read_pdfs(paths, Path(work) / "results", options)
     if references:
         console.print(errors_table(pages, references))

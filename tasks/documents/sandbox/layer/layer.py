@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -49,8 +51,10 @@ def layer_of(page: pymupdf.Page) -> tuple[dict[str, Any], bytes]:
     words: list[Word] = written.extractWORDS()[:_MOST_WORDS]
     lines = lines_of(blocks, width, height, _MOST_CHARACTERS)
     printed = [PrintedLine.of(list(line)) for _, line in groupby(words, itemgetter(5, 6))]
-    tables = _tables(blocks, words, lines.direction, width, height)
-    text = markdown(lines.upright, lines.turned, tables).encode("utf-8", "replace")
+    turned = partial(upright, direction=lines.direction, width=width, height=height)
+    standing = cache(partial(_standing, words, turned))
+    tables = _tables(blocks, standing, turned)
+    text = markdown(lines.upright, lines.turned, tables, standing).encode("utf-8", "replace")
     glance = Glance(drawn, width, height)
     images = [box for box in pictures(drawn) if _area(_clipped(box, width, height)) >= _LARGE * width * height]
     characters = sum(len(word[4]) for word in words)
@@ -72,15 +76,17 @@ def layer_of(page: pymupdf.Page) -> tuple[dict[str, Any], bytes]:
     return figures, text[:MOST_LAYER_BYTES]
 
 
-def _tables(
-    blocks: list[dict[str, Any]], words: list[Word], direction: tuple[int, int], width: float, height: float
-) -> list[Table]:
-    outlined = [(upright(box, direction, width, height), outline) for box, outline in outlines(blocks)]
-    across, down = rules_of(outlined)
+def _standing(words: list[Word], turned: Callable[[Box], Box]) -> list[Line]:
+    """Return words as lines of the upright page."""
+    boxes = ((turned(word[:4]), cleaned(word[4]).strip()) for word in words)
+    return [Line(*box, text, box[3] - box[1]) for box, text in boxes if text]
+
+
+def _tables(blocks: list[dict[str, Any]], words: Callable[[], list[Line]], turned: Callable[[Box], Box]) -> list[Table]:
+    across, down = rules_of([(turned(box), outline) for box, outline in outlines(blocks)])
     if len(across) < _LEAST_RULES or len(down) < _LEAST_RULES:
         return []
-    boxes = ((upright(word[:4], direction, width, height), cleaned(word[4]).strip()) for word in words)
-    return tables_in(across, down, [Line(*box, text, box[3] - box[1]) for box, text in boxes if text])
+    return tables_in(across, down, words())
 
 
 def _clipped(box: Box, width: float, height: float) -> Box:

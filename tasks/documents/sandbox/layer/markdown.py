@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
+from tasks.documents.sandbox.layer.alignments import aligned_tables, parts
 from tasks.documents.sandbox.layer.lines import Line
 from tasks.documents.sandbox.layer.order import Row, columns
 from tasks.documents.sandbox.layer.tables import Table
@@ -22,19 +23,32 @@ _HYPHENS = ("-", "\u2010")
 _SOFT = "\u00ad"
 _TIGHT = 0.75
 _INDENT = 0.8
-# Between cells of a row, in sizes of the print.
-_CELL_GAP = 1.5
 # Parts of a row that make it one of a table, and not a running header.
 _CELLS = 3
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60]")
 
 
-def markdown(upright: Sequence[Line], turned: Sequence[Line], tables: Sequence[Table]) -> str:
-    """Return a page as Markdown: its upright lines in reading order with its tables, then the turned ones."""
+def markdown(
+    upright: Sequence[Line], turned: Sequence[Line], tables: Sequence[Table], words: Callable[[], Sequence[Line]]
+) -> str:
+    """Return a page as Markdown: its upright lines in reading order with its tables, then the turned ones.
+
+    Args:
+        upright: lines.
+        turned: lines in another direction than most.
+        tables: between rules.
+        words: returns the words of the upright page, by which other tables are found.
+    """
     free = [line for line in upright if not any(table.holds(line) for table in tables)]
+    ordered = columns(free)
+    if aligned := [table for column in ordered for table in aligned_tables(column, words)]:
+        tables = [*tables, *aligned]
+        free = [line for line in free if not any(table.holds(line) for table in aligned)]
     marks = {Line(*table.box, f"\0{at}\0", 0.0): table for at, table in enumerate(tables)}
     levels = _levels(free)
-    blocks = [block for column in columns([*free, *_marked(marks, free)]) for block in _blocks(column, levels, marks)]
+    if tables:
+        ordered = columns([*free, *_marked(marks, free)])
+    blocks = [block for column in ordered for block in _blocks(column, levels, marks)]
     blocks += [_escaped(line.text.strip()) for line in turned]
     return "\n\n".join(filter(None, blocks)).replace(_SOFT, "")
 
@@ -100,24 +114,14 @@ def _begins(before: Row, row: Row, spacing: float) -> bool:
 
 
 def _is_tabular(row: Row) -> bool:
-    return len(_parts(row)) > 1
-
-
-def _parts(row: Row) -> list[str]:
-    """Return what stands far apart in a row."""
-    parts = [[row.cells[0]]]
-    for before, after in pairwise(row.cells):
-        if after.x0 - before.x1 > _CELL_GAP * row.size:
-            parts.append([])
-        parts[-1].append(after)
-    return [Row(tuple(part)).text for part in parts]
+    return len(parts(row)) > 1
 
 
 def _block(paragraph: Sequence[Row], levels: dict[float, int]) -> str:
     if not paragraph:
         return ""
-    if len(parts := _parts(paragraph[0])) >= _CELLS:
-        return " | ".join(parts)  # or `33 003` beside `33 461` would read as one number
+    if len(cells := parts(paragraph[0])) >= _CELLS:
+        return " | ".join(cell.text for cell in cells)  # or `33 003` beside `33 461` would read as one number
     text = _joined([row.text for row in paragraph])
     level = levels.get(round(paragraph[0].size, 1))
     if level and len(text) <= _LONGEST_HEADING and any(map(str.isalpha, text)):

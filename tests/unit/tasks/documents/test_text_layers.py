@@ -8,7 +8,7 @@ from PIL import Image
 from tasks.layers.judge import Verdict
 from tasks.reading.layer_reader import LayerSource
 from tasks.settings.reading import LimitSettings
-from tests.support import layer_traps, layers
+from tests.support import layer_tables, layer_traps, layers
 from tests.support.pdfs import with_endless_page
 
 
@@ -51,9 +51,34 @@ async def test_a_table_between_rules_is_a_table(extracted):
     )
 
 
-async def test_the_cells_of_a_table_without_rules_stay_apart_and_in_their_row(extracted):
+async def test_a_table_of_figures_without_rules_is_a_table(extracted):
     text, _ = await extracted(layers.figures)
-    assert "Benin | 35 400 | 35 401 | 35 402 | 35 403 | 35 404\n\nBotswana | 36 400" in text
+    assert text.endswith(
+        "| Algeria, in the north of the land | 33 400 | 33 401 | 33 402 | 33 403 | 33 404 |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| Angola, in the south | 34 400 | 34 401 | 34 402 | 34 403 | 34 404 |\n"
+        "| Benin | 35 400 | 35 401 | 35 402 | 35 403 | 35 404 |\n"
+        "| Botswana | 36 400 | 36 401 | 36 402 | 36 403 | 36 404 |"
+    )
+
+
+async def test_signs_of_currencies_and_leaders_are_no_cells_and_a_heading_stays_above_its_figures(extracted):
+    text, _ = await extracted(layer_tables.accounts)
+    assert text.endswith(
+        "|  | Jan 26, 2025 | Jan 28, 2024 | Jan 29, 2023 |\n"
+        "| --- | --- | --- | --- |\n"
+        "|  | (In millions) |  |  |\n"
+        "| Cost of revenue | $ 178 | $ 141 | $ 138 |\n"
+        "| Research | 3,423 | 2,532 | 1,892 |\n"
+        "| Total | $ 4,737 | $ 3,549 | $ 2,710 |"
+    )
+
+
+async def test_prose_in_three_columns_is_no_table(extracted):
+    text, _ = await extracted(layer_tables.three_columns)
+    assert "|" not in text
+    assert text.index("The first column ends here.") < text.index("Here begins the second column.")
+    assert text.index("The second column ends here.") < text.index("Here begins the third column.")
 
 
 async def test_divided_words_are_joined_and_compounds_keep_their_hyphens(extracted):
