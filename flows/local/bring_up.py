@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,25 +53,35 @@ async def bring_up(settings: Settings, deployments: Path | None = None) -> Runni
     `deployments` is a file with deployments; Hearth's own if None.
 
     Raises:
-        ServerError: the server or the worker does not start, or a deployment is not created.
+        ServerError: the server or the worker does not start, or a deployment is not created; a worker that was started
+            stays then, and the next call uses it.
     """
     async with prefect_api(settings) as api:
-        emit(Progress("creating the work pool and the deployments"))
+        emit(Progress("creating the work pool"))
         await create_pool()
-        await asyncio.to_thread(deploy, deployments or prefect_yaml(), api.environment())
+        await end_orphans(settings.home)
+        emit(Progress("creating the deployments and starting the worker"))
+        deploying = asyncio.to_thread(deploy, deployments or prefect_yaml(), api.environment())
+        await _together(deploying, _start_worker(api.url, settings))
         if api.own is not None:
             async with get_client() as client:
                 await _create_vanished_automation(client)
-        emit(Progress("starting the worker"))
-        await end_orphans(settings.home)
-        worker = await lease_server(
-            _worker(api.url), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
-        )
-        worker.lease.release()
         if api.own is not None:
             keep_profile(api.url, api.own.password)
         ui = str(get_current_settings().ui_url or api.url.removesuffix("/api"))
         return RunningPrefect(ui, None if api.own is None else api.own.password)
+
+
+async def _start_worker(api: str, settings: Settings) -> None:
+    worker = await lease_server(_worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS)
+    worker.lease.release()
+
+
+async def _together(*steps: Awaitable[None]) -> None:
+    """Await all steps, and raise the first one's error when all have ended."""
+    for error in await asyncio.gather(*steps, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def end_orphans(home: Path) -> None:

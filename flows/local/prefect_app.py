@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tasks.core.imports import importing
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -62,11 +64,15 @@ def main() -> None:
     password = os.environ[AUTH]
     os.umask(0o077)  # its database holds secrets, and the key to them
     with socket.create_server((HOSTS[0], int(sys.argv[1]))) as listening:
-        import uvicorn
-        from prefect.server.api.server import create_app
-        from prefect.settings import get_current_settings
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        with importing():
+            import uvicorn
+            from prefect.server.api.server import create_app
+            from prefect.settings import get_current_settings
+            from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+            from flows.local.new_database import make_database
+
+        make_database()
         api = get_current_settings().server.api
         app = TrustedHostMiddleware(Proving(create_app(final=True), password), list(HOSTS), www_redirect=False)
         config = uvicorn.Config(
