@@ -34,6 +34,8 @@ from tasks.documents.sample import sample_pages, write_sample
 from tests.benchmarks.page_checks import Check, load_checks
 
 SAMPLE_CHECKS = Path(__file__).with_name("sample_checks.jsonl")
+REAL_CHECKS = Path(__file__).with_name("real_checks.jsonl")
+"""Of real documents, which are not part of the project."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,15 @@ class ReadPage:
     seconds: float
 
 
+_RULE = re.compile(r"^\|(?: *-{3,} *\|)+$", re.MULTILINE)
+
+
 def folded(text: str) -> str:
-    """Return the text as it is compared: one form of each character, quote and dash, one space between words."""
+    """Return the text as it is compared: one form of each character, quote and dash, one space between words.
+
+    The marks of Markdown's tables are left out: they are not on the page.
+    """
+    text = "\n".join(line.replace("|", " ") if line[:1] == "|" else line for line in _RULE.sub("", text).split("\n"))
     text = unicodedata.normalize("NFKC", text).translate({0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"'})
     return " ".join(re.sub("[\u2010-\u2015]", "-", text).split())
 

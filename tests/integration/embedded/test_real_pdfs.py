@@ -7,7 +7,8 @@ import pytest
 from tasks.documents.render import Renderer
 from tasks.reading.foreign import foreign_flag
 from tasks.settings.reading import LimitSettings
-from tests.benchmarks.accuracy import character_errors, words_missing
+from tests.benchmarks.accuracy import REAL_CHECKS, character_errors, words_missing
+from tests.benchmarks.page_checks import load_checks
 
 PDFS = Path(__file__).parents[4] / "shared" / "pdfs"
 
@@ -42,6 +43,12 @@ async def test_two_columns_come_one_after_the_other(reading):
 
 async def test_a_page_of_text_is_read_as_its_text_layer_has_it(reading):
     assert character_errors(await _read(reading, "earnings.pdf"), _layer("earnings.pdf", 1)) < 0.01
+
+
+@pytest.mark.parametrize("name", ["earnings.pdf", "untable.pdf"])
+async def test_numbers_stay_in_their_columns(reading, name):
+    text = await _read(reading, name)
+    assert [check.id for check in load_checks(REAL_CHECKS) if check.pdf == name and not check.passes(text)] == []
 
 
 @pytest.mark.parametrize("name", ["earnings.pdf", "edgar_image.pdf", "small_page_size.pdf", "untable.pdf"])
