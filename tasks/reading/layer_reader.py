@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,7 @@ async def count_taken(
 ) -> int:
     """Return how many of the pages would be taken from their text layer; an estimate if there are more than `most`."""
     step = max(1, -(-len(numbers) // most))
-    sample, taken = numbers[::step] if layer is not TextLayer.NEVER else (), 0
+    sample, taken = numbers[::step], 0
 
     async def count(_number: int, text: str, verdict: Verdict) -> None:
         nonlocal taken
@@ -123,9 +124,11 @@ def pages_left(path: Path, numbers: Sequence[int], limits: LimitSettings, layer:
     Raises:
         UnavailableError: the sandboxed process does not start.
     """
+    if layer is TextLayer.NEVER:
+        return len(numbers)
     with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
         counting = count_taken(LayerSource(path, limits), numbers, layer=layer)
-        return len(numbers) - thread.submit(asyncio.run, counting).result()
+        return len(numbers) - thread.submit(copy_context().run, asyncio.run, counting).result()
 
 
 def _is_taken(layer: TextLayer, text: str, verdict: Verdict) -> bool:
