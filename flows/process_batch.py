@@ -65,8 +65,8 @@ def _run_name() -> str:
 async def process_batch(batch: Batch) -> State[BatchResult]:
     """Read all documents of a batch that are new or have changed, on the same servers.
 
-    Each document is a task run that does what `process_document` does. One that cannot be read does not affect the
-    others.
+    Each document is read as `process_document` does, and is a task run, or one of 25 that a task run shows. One that
+    cannot be read does not affect the others.
 
     Args:
         batch: What to read, how, and what it may cost. What is left empty is taken from the worker's settings.

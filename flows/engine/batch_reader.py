@@ -17,13 +17,13 @@ from prefect.exceptions import CancelledRun, Pause
 
 from flows.engine.batch_observer import BatchObserver
 from flows.engine.document import read_document
-from flows.engine.document_block import DocumentBlock
+from flows.engine.document_block import MOST_SINGLE_DOCUMENTS, DocumentBlock
 from flows.engine.outcomes import task_state
 from flows.engine.pages import BLOCK, cancelled_task, task_group
 from flows.engine.server_group import SharedServerGroup
 from flows.orchestrator.expected_errors import QUIET
 from flows.orchestrator.pausing import raise_if_paused, until_paused
-from flows.ui.artifacts import MOST_SINGLE, log_to_run
+from flows.ui.artifacts import log_to_run
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Weighed, weighed
@@ -134,9 +134,9 @@ class BatchReader:
                 yield source
 
     async def _blocks(self, unread: Iterator[Source]) -> AsyncIterator[tuple[list[Source], DocumentBlock | None]]:
-        """Yield the documents one by one, or in blocks of 25 if there are more than 200; found as they are read."""
-        found = await asyncio.to_thread(_next, unread, MOST_SINGLE + 1)
-        size, first = 1 if len(found) <= MOST_SINGLE else BLOCK, 1
+        """Yield the documents one by one, or in blocks of 25 if there are more than 50; found as they are read."""
+        found = await asyncio.to_thread(_next, unread, MOST_SINGLE_DOCUMENTS + 1)
+        size, first = 1 if len(found) <= MOST_SINGLE_DOCUMENTS else BLOCK, 1
         while found:
             sources, found = found[:size], found[size:]
             yield sources, None if size == 1 else DocumentBlock(sources, first)

@@ -22,6 +22,12 @@ from tasks.core.events import Event, Listener, Progress, RunWarning
 from tasks.results.rows import DocumentStatus, Row
 from tasks.views.summary import documents
 
+MOST_SINGLE_DOCUMENTS = 50
+"""Up to this many documents to read, each is a task run.
+
+A document that is one costs Prefect 3 requests and 12 events, four times as much as a page; in a block it costs 0.1 and
+0.2 (docs/architecture/performance.md).
+"""
 _SHOW_SECONDS = 15.0
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pymupdf
 import pytest
 
+from flows.engine.document_block import MOST_SINGLE_DOCUMENTS
 from flows.engine.pages import BLOCK
-from flows.ui.artifacts import MOST_SINGLE
 from tests.support.commands import Hearth
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long("reads a long batch: 20 s")
+pytestmark = pytest.mark.long("reads a long batch: 10 s")
 
-DOCUMENTS = MOST_SINGLE + 5
+DOCUMENTS = MOST_SINGLE_DOCUMENTS + 15
 BROKEN = 30
 BLOCKS = -(-DOCUMENTS // BLOCK)
 
