@@ -18,7 +18,7 @@ from tasks.core.jobs import Document
 from tasks.documents.answers import Facts, Refused
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.other_files import describe_other
-from tasks.documents.render_process import CrashedError
+from tasks.documents.sandboxed_process import CrashedError
 from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import StoragePath

@@ -14,7 +14,8 @@ from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import Flag, FlagName
 from tasks.documents.answers import LayerFacts, PageFacts, PageRefused
 from tasks.documents.document_file import DocumentFile
-from tasks.documents.render_process import PATIENCE, CrashedError, RenderProcess
+from tasks.documents.render_process import PATIENCE, RenderProcess
+from tasks.documents.sandboxed_process import CrashedError
 from tasks.documents.shared_processes import RenderProcesses, processes_here
 from tasks.settings.reading import LimitSettings
 from tasks.text.legible import legible

@@ -15,7 +15,8 @@ from tasks.documents import render_process
 from tasks.documents.answers import Facts, Refused
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.png import encoded
-from tasks.documents.render_process import CrashedError, RenderProcess
+from tasks.documents.render_process import RenderProcess
+from tasks.documents.sandboxed_process import CrashedError
 from tasks.settings.reading import LimitSettings
 from tests.support.waiting import PATIENCE
 
