@@ -10,6 +10,7 @@ from flows.cli.console import write
 from flows.cli.run import run_command
 from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
+from tasks.core.corrections import Straightening, Turning
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
 from tasks.core.imports import importing
@@ -67,6 +68,8 @@ def batch(
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
     text_layer: options.OfText = TextLayer.NEVER,
+    turn: options.OfTurned = Turning.AUTO,
+    straighten: options.OfSkewed = Straightening.AUTO,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
     schema: options.OfSchema = None,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tasks.core.corrections import Straightening, Turning
 from tasks.core.jobs import BackendName, Fallback, TextLayer
 from tasks.core.options import Headers, Pictures
 from tasks.settings.reading import ReadSettings
@@ -106,6 +107,20 @@ OfText = Annotated[
         metavar="NAME",
         help="Take the text that the PDF has, without a model: never, auto (pages where it is sound), or always "
         "(flagged where it is not).",
+    ),
+]
+OfTurned = Annotated[
+    Turning,
+    typer.Option(
+        "--turn",
+        metavar="NAME",
+        help="Pages that lie on their side or upside down: auto (turn them, where it is certain which way), or never.",
+    ),
+]
+OfSkewed = Annotated[
+    Straightening,
+    typer.Option(
+        "--straighten", metavar="NAME", help="Scans that are skewed by 1 to 8 degrees: auto (straighten), or never."
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")]

@@ -14,6 +14,7 @@ from flows.cli.console import err, print_json, write
 from flows.cli.run import EXIT_PAGES_FAILED, run_command
 from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
+from tasks.core.corrections import Straightening, Turning
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
 from tasks.core.imports import importing
@@ -57,6 +58,8 @@ def read(
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
     text_layer: options.OfText = TextLayer.NEVER,
+    turn: options.OfTurned = Turning.AUTO,
+    straighten: options.OfSkewed = Straightening.AUTO,
     headers: options.RunningHeaders = Headers.KEEP,
     pictures: options.OfPictures = Pictures.OMIT,
     schema: options.OfSchema = None,

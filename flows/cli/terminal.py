@@ -133,6 +133,8 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
         )
         if manifest.first_token:
             lines["time"] += f"; first token: {manifest.first_token}"
+    if manifest.pages.corrections:
+        lines["upright"] = manifest.pages.corrections
     if manifest.machines:
         lines["cost"] = f"USD {manifest.cost_usd:.4f}; hearth cost adds the idle time after it"
     if manifest.insight is not None:

@@ -15,6 +15,7 @@ from flows.engine.server_group import ServerGroup, SharedServerGroup, new_server
 from flows.orchestrator.blocks import password_of, resolve_output
 from flows.ui.live_artifacts import Live, NotShown
 from tasks.core.budget import Budget
+from tasks.core.corrections import Straightening, Turning
 from tasks.core.events import PagesStarted, emit, subscribe
 from tasks.core.jobs import Job, Plan
 from tasks.documents.render import Renderer
@@ -94,7 +95,11 @@ async def _read_on_servers(
     single: bool,
 ) -> None:
     plan = prepared.plan
-    renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
+    renderer = Renderer(
+        *(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password),
+        turn=plan.options.turn is Turning.AUTO,
+        straighten=plan.options.straighten is Straightening.AUTO,
+    )
     # Without the model's digest, it is not certain which pages are left.
     expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest or "")
     async with (

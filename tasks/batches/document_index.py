@@ -66,7 +66,8 @@ class DocumentIndex:
         named = settings.read.model_dump(mode="json", include={*OVERRIDES, "profile"}, exclude_none=True)
         named |= {"languages": settings.languages} if settings.languages else {}
         more = {"pages", "longest_side", "num_ctx", "num_predict", "profile", "headers", "pictures", "json_schema"}
-        named |= batch.model_dump(mode="json", include={*more, "languages"}, exclude_none=True)
+        more |= {"languages", "turn", "straighten"}
+        named |= batch.model_dump(mode="json", include=more, exclude_none=True)
         request += [named] if named else []
         self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self._entries = {entry.path: entry for entry in entries(self._files, INDEX, IndexEntry)}

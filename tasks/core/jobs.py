@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tasks.core.corrections import Correction, Straightening, Turning
 from tasks.core.document_kinds import PICTURE_NAMES
 from tasks.core.escaping import escape_line
 from tasks.core.forms import Form, Frozen
@@ -63,6 +64,8 @@ class ReadOptions(Frozen):
     # Left out at their defaults: they were not there when the first pages were stored.
     headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
     pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
+    turn: Turning = Field(Turning.AUTO, exclude_if=lambda value: value is Turning.AUTO)
+    straighten: Straightening = Field(Straightening.AUTO, exclude_if=lambda value: value is Straightening.AUTO)
     profile: str | None = Field(None, exclude_if=lambda value: value is None)
     overrides: dict[str, Any] = Field({}, exclude_if=operator.not_)
     schema_sha256: str = Field("", exclude_if=operator.not_)
@@ -130,9 +133,9 @@ class Plan(Frozen):
         """Return a page's identity; see `page_identity`."""
         return page_identity(self.document.sha256, number, digest, self.options)
 
-    def is_met(self, number: int, identity: str, digest: str) -> bool:
+    def is_met(self, number: int, identity: str, digest: str, correction: Correction | None) -> bool:
         """Return whether a stored page meets the plan: see `meets_request`."""
-        return meets_request(identity, self.document.sha256, number, digest, self.options)
+        return meets_request(identity, self.document.sha256, number, digest, self.options, correction)
 
 
 def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -> str:
@@ -154,12 +157,21 @@ def layer_identity(sha256: str, number: int, version: int = LAYER_VERSION) -> st
     return hashlib.sha256(json.dumps([sha256, number, "text-layer", version]).encode()).hexdigest()
 
 
-def meets_request(identity: str, sha256: str, number: int, digest: str, options: ReadOptions) -> bool:
+def meets_request(
+    identity: str, sha256: str, number: int, digest: str, options: ReadOptions, correction: Correction | None
+) -> bool:
     """Return whether a page of this identity meets a request.
 
     It does if the model read it, or if it was taken from its text layer, by this version or an earlier one: what a
-    person once asked for stays until it is read anew (`--force`).
+    person once asked for stays until it is read anew (`--force`). A page that needed no turn or straightening meets a
+    request without them, too.
     """
     if identity == page_identity(sha256, number, digest, options):
         return True
+    usual = options.model_copy(update={"turn": Turning.AUTO, "straighten": Straightening.AUTO})
+    was = correction or Correction()
+    is_turned = options.turn is Turning.NEVER and was.turned
+    is_straightened = options.straighten is Straightening.NEVER and was.straightened
+    if usual != options and identity == page_identity(sha256, number, digest, usual):
+        return not (is_turned or is_straightened)
     return any(identity == layer_identity(sha256, number, version) for version in range(1, LAYER_VERSION + 1))

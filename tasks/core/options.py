@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator
 
+from tasks.core.corrections import Straightening, Turning
 from tasks.core.durations import parse_duration
 from tasks.core.forms import Form, duration_field, optional_field
 from tasks.core.json_schema import schema_text
@@ -159,6 +160,19 @@ class Options(Form):
         description="Pages whose own text is taken from the PDF, without a model: never; auto, those whose text layer "
         "is sound; or always, all that have text, flagged where it is not sound.",
         exclude_if=lambda value: value is TextLayer.NEVER,
+    )
+    turn: Turning = Field(
+        Turning.AUTO,
+        title="Turn",
+        description="Pages that lie on their side or upside down: auto, turn them before they are read, where it is "
+        "certain which way; or never.",
+        exclude_if=lambda value: value is Turning.AUTO,
+    )
+    straighten: Straightening = Field(
+        Straightening.AUTO,
+        title="Straighten",
+        description="Scans that are skewed by 1 to 8 degrees: auto, straighten them before they are read; or never.",
+        exclude_if=lambda value: value is Straightening.AUTO,
     )
     slots: int | None = optional_field(
         "Slots",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from tasks.core.corrections import Correction, Evidence, Turn
 from tasks.core.flags import Flag, FlagName
 from tasks.documents import png
 from tasks.documents.wire import MOST_LAYER_BYTES
@@ -15,6 +16,7 @@ _LONGEST_ERROR = 200
 _LONGEST_SAMPLE = 6_000
 # Pixels that rounding may add to an image.
 _MORE_PIXELS = 1.05
+_LARGEST_SKEW = 45.0
 
 
 def _printable(text: str) -> str:
@@ -86,6 +88,10 @@ class PageFacts(_Answer):
     height: _Count
     images: tuple[ImageFacts, ...] = Field(min_length=1, max_length=_MOST_IMAGES)
     flags: tuple[tuple[_PageFlag, _Text], ...] = Field(max_length=8)
+    turned: Turn
+    by_text: bool
+    straightened: float = Field(ge=-_LARGEST_SKEW, le=_LARGEST_SKEW)
+    turns: tuple[Turn, ...] = Field(max_length=3)
 
     def check(self, longest_side: int) -> None:
         """Check that the images have the requested size.
@@ -104,6 +110,14 @@ class PageFacts(_Answer):
     def noted(self) -> tuple[Flag, ...]:
         """The flags of the page."""
         return tuple(Flag(name=FlagName(name), detail=detail) for name, detail in self.flags)
+
+    @property
+    def correction(self) -> Correction | None:
+        """How the page was put upright; None if nothing was done."""
+        if not (self.turned or self.straightened):
+            return None
+        by = Evidence.TEXT if self.by_text else Evidence.WORDS
+        return Correction(turned=self.turned, evidence=by if self.turned else None, straightened=self.straightened)
 
 
 class LayerFacts(_Answer):
@@ -140,6 +154,12 @@ class LayerFacts(_Answer):
     flags: tuple[tuple[_PageFlag, _Text], ...] = Field(max_length=8)
 
 
+class TurnFact(_Answer):
+    """The turn that puts a page upright, in degrees clockwise."""
+
+    turn: Turn
+
+
 class PageRefused(_Answer):
     """The reason why a page is not rendered."""
 
@@ -151,6 +171,7 @@ T = TypeVar("T")
 
 CONFINED = TypeAdapter(Confined)
 OPENED: TypeAdapter[Facts | Refused] = TypeAdapter(Facts | Refused)
+TURN = TypeAdapter(TurnFact)
 LAYER: TypeAdapter[LayerFacts | PageRefused] = TypeAdapter(LayerFacts | PageRefused)
 RENDERED: TypeAdapter[PageFacts | PageRefused] = TypeAdapter(PageFacts | PageRefused)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 
 from tasks.documents import png
 from tasks.documents.answers import LAYER, OPENED, RENDERED, Facts, LayerFacts, PageFacts, PageRefused, Refused, parsed
@@ -54,8 +55,16 @@ class RenderProcess(SandboxedProcess):
         self.sound = isinstance(answer, Facts) or answer.refused in {"encrypted", "password"}
         return answer
 
-    async def page(self, document: DocumentFile, number: int, side: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
+    async def page(
+        self, document: DocumentFile, number: int, side: int, upright: Mapping[str, bool | int]
+    ) -> tuple[PageFacts, list[bytes]] | PageRefused:
         """Return the facts and the images of a page.
+
+        Args:
+            document: of the page; opened, if it is not.
+            number: the page, counted from 1.
+            side: the longest of an image, in pixels.
+            upright: the fields of `Asked`: what may be done to put the page upright.
 
         Raises:
             RendererError, CrashedError, TimeoutError: as `open` does.
@@ -64,7 +73,7 @@ class RenderProcess(SandboxedProcess):
             await self.open(document)
         async with self._request():
             request = {"page": number, "longest_side": side, "seconds": document.limits.render_seconds}
-            await self._send(request)
+            await self._send({**request, "upright": upright})
             answer = parsed(await self._message(), RENDERED)
             if isinstance(answer, PageRefused):
                 self.sound = self.sound and answer.reason != "memory"

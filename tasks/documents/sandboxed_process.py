@@ -94,6 +94,11 @@ class SandboxedProcess:
         sent = socket.send_fds(self._socket, [data], descriptors) if descriptors else 0
         await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
 
+    async def _send_bytes(self, data: bytes) -> None:
+        """Send bytes that the process is waiting for."""
+        assert self._socket is not None  # noqa: S101 - as above
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
     async def _message(self) -> bytes:
         (size,) = HEAD.unpack(await self._exactly(HEAD.size))
         if size > LONGEST_MESSAGE:

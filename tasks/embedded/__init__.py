@@ -5,7 +5,7 @@ Ollama. Fields, status codes and error bodies are those of Ollama 0.33.
 
     engine, tesseract   engines, and the default one
     lines, tables       the text of a page, from where its lines and words stand
-    images, straighten  images before an engine reads them
+    images              images before an engine reads them
     languages           trained data on this machine
     models, custom      the store that `pull` fills, and the one of a custom engine
     fields, wire        the fields of requests, and their decoding

@@ -19,8 +19,9 @@ from PIL import Image
 from tasks.embedded.engine import PageText, Reader
 from tasks.embedded.images import decode_grey
 from tasks.embedded.lines import Line, joined
-from tasks.embedded.straighten import level, looks_sideways
 from tasks.embedded.tables import Word, markdown_table
+from tasks.scans.lines import likely_turns, turned
+from tasks.scans.skew import level
 
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""
@@ -85,11 +86,12 @@ class TesseractReader:
             ImageError: If the bytes are not a readable image.
         """
         upright = decode_grey(data)
-        sideways = looks_sideways(upright)
-        page = level(upright.transpose(Image.Transpose.ROTATE_90) if sideways else upright)
+        turn = next(iter(likely_turns(upright)), 0)
+        sideways = turn in {90, 270}
+        page = level(turned(upright, turn) if sideways else upright)
         best = self._read(page)
         if best.text and best.confidence < UPRIGHT_CONFIDENCE:
-            page, best = self._better(page.transpose(Image.Transpose.ROTATE_180), page, best)
+            page, best = self._better(turned(page, 180), page, best)
         if sideways and best.confidence < SHARP_CONFIDENCE:  # a line or two only look sideways
             page, best = self._better(level(upright), page, best)
         if best.text and best.confidence < SHARP_CONFIDENCE and page.width * page.height <= ENLARGEABLE_PIXELS:

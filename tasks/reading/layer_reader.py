@@ -139,4 +139,4 @@ def _stands(page: PageResult | None, plan: Plan, number: int, digest: str | None
     if page is None or not page.settled or not page.stored_since(plan.since):
         return False
     # The digest may be known only when the model is warm: then it is taken to be that of the stored page.
-    return plan.is_met(number, page.identity, digest or page.digest)
+    return plan.is_met(number, page.identity, digest or page.digest, page.correction)

@@ -11,7 +11,7 @@ import stamina
 from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, ServerError, TransientError
 from tasks.core.events import PageStarted, RunWarning, emit
 from tasks.core.flags import Flag
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.inference.schema import Answer
 from tasks.models.call import ModelCall
 from tasks.models.clean_up import Claim

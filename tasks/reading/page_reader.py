@@ -8,7 +8,8 @@ from tasks.core.errors import FailureReason, PageError
 from tasks.core.events import PageRetried, emit
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Fallback, Plan
-from tasks.documents.render import PageImage, Renderer
+from tasks.documents.page_image import PageImage
+from tasks.documents.render import Renderer
 from tasks.inference.schema import Answer
 from tasks.layers.pages import fallback_page
 from tasks.models.call import ModelCall
@@ -187,6 +188,7 @@ class PageReader:
             **({"timing": answer.timing} if answer else {}),
             claims=dict(reading.claims) if reading else {},
             attempts=attempts,
+            correction=image.correction if image else None,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),
         )

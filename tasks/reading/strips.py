@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from tasks.core.flags import Flag, FlagName
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.reading.page_client import PageClient, Reading
 
 # Lines of an overlap are read twice, not always alike; a line at the edge of a strip may be cut.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.models.clean_up import clean_up
 from tasks.models.prompts import NO_TEXT

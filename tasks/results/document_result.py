@@ -201,7 +201,8 @@ class Pages(Sequence[PageResult]):
             name = f"Page {number} of {result.document.name}"
             if page is None:
                 raise StorageError(f"{name} is not in {result.pages_path} any more. Read the document again.")
-            if not meets_request(page.identity, result.document.sha256, number, result.digest, result.options):
+            asked = (result.document.sha256, number, result.digest, result.options)
+            if not meets_request(page.identity, *asked, page.correction):
                 raise StorageError(
                     f"{name} was read again since, with another model or other options. Use that run's result, or read "
                     "again as before."

@@ -16,6 +16,7 @@ PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
 DOUBTFUL = 0.8
 """Confidence below which a page is doubtful, unless the settings name another."""
 _MOST_DOUBTFUL = 20
+_MOST_TURNED = 20
 
 
 def _confidence(entry: PageEntry) -> float:
@@ -36,6 +37,9 @@ class Listing:
         doubted: how many pages are doubtful.
         unsure: how many pages were read by a server that does not tell its confidence.
         confidence: of the least confident page; None if that of no page is known.
+        turned: how many pages were turned before they were read.
+        straightened: how many were straightened.
+        first_turned: the first 20 pages that were turned, in order.
     """
 
     file: StoragePath
@@ -51,13 +55,18 @@ class Listing:
     doubted: int = 0
     unsure: int = 0
     confidence: float | None = None
+    turned: int = 0
+    straightened: int = 0
+    first_turned: tuple[PageEntry, ...] = ()
 
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: StoragePath, doubtful_below: float = DOUBTFUL) -> Listing:
         """Count pages."""
-        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = layers = fallback = 0
+        read = blank = tokens_in = tokens_out = flagged = doubted = unsure = layers = fallback = turned = (
+            straightened
+        ) = 0
         lowest: float | None = None
-        failed, doubtful = [], list[PageEntry]()
+        failed, doubtful, first_turned = [], list[PageEntry](), list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
             blank += entry.status is PageStatus.BLANK
@@ -65,6 +74,10 @@ class Listing:
             tokens_out += entry.tokens_out
             layers += entry.source is PageSource.TEXT_LAYER
             fallback += entry.source is PageSource.TEXT_LAYER_FALLBACK
+            if entry.correction is not None:
+                turned += bool(entry.correction.turned)
+                straightened += bool(entry.correction.straightened)
+                first_turned += [entry] if entry.correction.turned and len(first_turned) < _MOST_TURNED else []
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
             else:
@@ -79,7 +92,15 @@ class Listing:
         return cls(
             *(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged),
             *(tuple(doubtful), layers, fallback, doubted, unsure, lowest),
+            *(turned, straightened, tuple(first_turned)),
         )
+
+    @property
+    def corrections(self) -> str:
+        """Which pages were turned, and how many straightened, for people; empty if none were."""
+        parts = [f"page {entry.page} {entry.correction}" for entry in self.first_turned]
+        parts += [f"{more} more turned"] if (more := self.turned - len(parts)) else []
+        return "; ".join([*parts, *([f"{self.straightened} straightened"] if self.straightened else [])])
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)

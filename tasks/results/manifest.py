@@ -157,6 +157,8 @@ class Manifest(Frozen):
             "flagged": self.pages.flagged,
             "text_layer": self.pages.layers,
             "fallback": self.pages.fallback,
+            "turned": self.pages.turned,
+            "straightened": self.pages.straightened,
             "doubtful": self.pages.doubted,
             "confidence_unknown": self.pages.unsure,
             "confidence": self.pages.confidence,

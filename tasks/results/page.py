@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from tasks.core.corrections import Correction
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
 from tasks.core.jobs import LAYER_VERSION, Frozen
@@ -90,6 +91,7 @@ class PageEntry(Frozen):
         flags: what a person should know of the page.
         source: where its text comes from.
         layer: how its text layer was judged, if its text is that.
+        correction: how its image was turned and straightened before it was read; None if it was not.
     """
 
     page: int
@@ -109,6 +111,8 @@ class PageEntry(Frozen):
     # Versions that do not know of text layers take such a page for missing, and read it.
     source: PageSource = Field(PageSource.MODEL, exclude_if=_is_model)
     layer: LayerRecord | None = Field(None, exclude_if=_is_unknown)
+    # Likewise.
+    correction: Correction | None = Field(None, exclude_if=_is_unknown)
 
     @property
     def why(self) -> str:

@@ -243,4 +243,4 @@ def _stands(page: PageResult | None, identity: str) -> bool:
 def _counts(page: PageResult | None, plan: Plan, number: int, digest: str) -> bool:
     if page is None or not page.settled or not page.stored_since(plan.since):
         return False
-    return plan.is_met(number, page.identity, digest)
+    return plan.is_met(number, page.identity, digest, page.correction)

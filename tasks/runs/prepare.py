@@ -70,7 +70,7 @@ class Prepared:
             return False
         if self.digest is None and page.source is not PageSource.TEXT_LAYER:
             return canonical_name(page.model) == canonical_name(self.plan.model)
-        return self.plan.is_met(page.page, page.identity, self.digest or "")
+        return self.plan.is_met(page.page, page.identity, self.digest or "", page.correction)
 
     @property
     def layers(self) -> LayerSource:

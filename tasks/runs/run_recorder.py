@@ -210,7 +210,8 @@ class RunRecorder:
         """Yield the pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
         for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
-            if plan.is_met(result.page, result.identity, digest) and result.stored_since(plan.since):
+            is_met = plan.is_met(result.page, result.identity, digest, result.correction)
+            if is_met and result.stored_since(plan.since):
                 yield PageEntry.of(result)
 
     def _listed(self, pages: Listing, digest: str) -> bool:

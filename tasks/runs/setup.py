@@ -89,6 +89,8 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
         **{**defaults, **named_options},
         headers=requested.headers,
         pictures=requested.pictures,
+        turn=requested.turn,
+        straighten=requested.straighten,
         profile=chosen,
         overrides=overrides,
         schema_sha256=schema_digest(schema) if schema else "",

@@ -52,6 +52,7 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "attempts": len(result.attempts),
         "reason": result.reason or "",
         "flags": ", ".join(flag.name for flag in result.flags),
+        "upright": str(result.correction or ""),
     }
     return row | {"text": excerpt(result.text)} if excerpts else row
 
@@ -90,6 +91,7 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
         "cost": _cost(manifest),
         "confidence": _confidence(manifest),
+        **({"upright": manifest.pages.corrections} if manifest.pages.corrections else {}),
         "model": f"{manifest.model}, {manifest.digest[:12]}",
     }
     if endpoint is not None:

@@ -14,6 +14,7 @@ from tasks.documents.sandbox.page_tree import PageTree, repair_boxes, repair_pag
 from tasks.documents.sandbox.raster import Drawing, ink_fraction, taken_pixels
 from tasks.documents.sandbox.stream_checks import StreamChecks
 from tasks.documents.sandbox.strips import Strip
+from tasks.documents.sandbox.upright import NOTHING, Asked, has_scan, put_upright, text_turn
 
 _MOST_FILES = 20
 _LONGEST_NAME = 100
@@ -90,12 +91,13 @@ class PageRenderer:
                 repair_page_tree(self._pdf, self._limits.pages)
             self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
 
-    def render(self, number: int, longest_side: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Render a page on white, with the PDF's rotation.
+    def render(self, number: int, longest_side: int, asked: Asked = NOTHING) -> tuple[dict[str, Any], list[bytes]]:
+        """Render a page on white, with the PDF's rotation, and put it upright.
 
         Args:
             number: the page, counted from 1.
             longest_side: of an image, in pixels.
+            asked: what may be done to put the page upright.
 
         Returns:
             The header of the response, and the PNG of the page, or of each of its strips.
@@ -106,6 +108,7 @@ class PageRenderer:
         try:
             page, flags = self.prepared(number)
             strips, scale = _drawn(page, longest_side)
+            strips, done = put_upright(strips, asked, lambda: text_turn(page), is_scan=has_scan(page))
         except RefusedError:
             raise
         except Exception as error:
@@ -118,7 +121,8 @@ class PageRenderer:
             if not any(inks):
                 raise RefusedError("damaged", f"nothing on it can be decoded: {sentence_of(damages)}")
             flags.append(("damaged", f"Part of it could not be decoded: {sentence_of(damages)}."))
-        return packed(strips, inks, scale, (page.rect.width, page.rect.height), flags)
+        header, pngs = packed(strips, inks, scale, (page.rect.width, page.rect.height), flags)
+        return {**header, **done}, pngs
 
     def damages(self, page: pymupdf.Page) -> list[str]:
         """Return what could not be decoded on a page that was drawn."""

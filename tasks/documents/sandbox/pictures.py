@@ -14,6 +14,7 @@ from tasks.documents.sandbox.page_images import Clip, Draw, Limits, RefusedError
 from tasks.documents.sandbox.picture_pixels import Resolution, dpi_of, plain, upright
 from tasks.documents.sandbox.raster import has_colour, ink_fraction
 from tasks.documents.sandbox.stream_checks import damage
+from tasks.documents.sandbox.upright import NOTHING, Asked, put_upright
 
 _SUBFILE = 254
 # Of TIFF's kinds of subfiles: a smaller copy of another page, and its mask.
@@ -63,8 +64,8 @@ class PictureRenderer:
             **{"portfolio": False, "files": [], "more_files": 0},
         }
 
-    def render(self, number: int, longest_side: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Render a page on white, turned by its EXIF orientation.
+    def render(self, number: int, longest_side: int, asked: Asked = NOTHING) -> tuple[dict[str, Any], list[bytes]]:
+        """Render a page on white, turned by its EXIF orientation, and put it upright.
 
         The arguments, the result and the errors are those of `PageRenderer.render`.
         """
@@ -81,10 +82,12 @@ class PictureRenderer:
 
         largest = _LARGEST_ENLARGEMENT * min(dpi) / 72
         strips, scale = drawn((width, height), longest_side, drawing, no_words, largest)
+        strips, done = put_upright(strips, asked, lambda: None, is_scan=True)
         inks = [ink_fraction(strip.image) for strip in strips]
         if not any(inks) and any(name == "damaged" for name, _ in flags):
             raise RefusedError("damaged", "nothing on it can be decoded")
-        return packed(strips, inks, scale, (width, height), flags)
+        header, pngs = packed(strips, inks, scale, (width, height), flags)
+        return {**header, **done}, pngs
 
     def _opened(self) -> ImageFile.ImageFile:
         self._file.seek(0)

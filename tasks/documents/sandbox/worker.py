@@ -9,15 +9,13 @@ that any document may take; the response says how the process is confined. Each 
 
 - {"open": {...}}, with the document's descriptor, which replaces the document before: the response is
   `PageRenderer.facts`, or {"refused", "detail", "memory_mb"};
-- {"page", "longest_side", "seconds"}: the response is {"dpi", "flags", "images", ...} and the PNG of each image, of
-  `size` bytes, or {"error", "reason"};
+- {"page", "longest_side", "seconds", "upright"}: the response is {"dpi", "flags", "images", ...} and the PNG of each
+  image, of `size` bytes, or {"error", "reason"};
 - {"layer", "seconds"}: the response is the figures of a page's text layer, as `layer_of` returns them, and the text, of
   `size` bytes; or {"error", "reason"}.
 """
 
-import json
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -26,12 +24,13 @@ import pymupdf
 
 from tasks.core.document_kinds import PDF
 from tasks.documents.sandbox import mupdf_messages, preloaded
+from tasks.documents.sandbox.channel import Channel
 from tasks.documents.sandbox.confine import confine, limit_memory, limit_processor
 from tasks.documents.sandbox.layer.layer import read_layer
 from tasks.documents.sandbox.page_images import Limits, RefusedError
 from tasks.documents.sandbox.page_renderer import PageRenderer
 from tasks.documents.sandbox.pictures import PictureRenderer
-from tasks.documents.wire import HEAD, packed
+from tasks.documents.sandbox.upright import Asked
 
 _STORE_PAGES = 16
 _REOPEN_PAGES = 500
@@ -40,35 +39,6 @@ _REOPEN_PAGES = 500
 _OPENING_MB = 500
 _OPENING_MB_EACH_MB = 4
 _LONGEST_CAUSE = 300
-
-
-class Channel:
-    """The socket for requests and responses."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=descriptor)
-
-    def receive(self) -> tuple[dict[str, Any], int | None]:
-        """Wait for a message, and return it with its descriptor, if any.
-
-        Raises:
-            EOFError: the other side has closed the socket.
-        """
-        head, descriptors, _, _ = socket.recv_fds(self._socket, HEAD.size, 1)
-        head += self._exactly(HEAD.size - len(head))
-        message: dict[str, Any] = json.loads(self._exactly(*HEAD.unpack(head)))
-        return message, descriptors[0] if descriptors else None
-
-    def _exactly(self, size: int) -> bytes:
-        received = self._socket.recv(size, socket.MSG_WAITALL)
-        if len(received) < size:
-            raise EOFError
-        return received
-
-    def send(self, header: dict[str, Any], *data: bytes) -> None:
-        """Send a response and the bytes that follow it."""
-        for part in (packed(header), *data):
-            self._socket.sendall(part)
 
 
 class Worker:
@@ -120,7 +90,8 @@ class Worker:
                 if isinstance(self._renderer, PictureRenderer):
                     raise RefusedError("render", "a picture has no text layer")
                 return read_layer(self._renderer, request["layer"])
-            header, pngs = self._renderer.render(request["page"], request["longest_side"])
+            asked = Asked(**request["upright"])
+            header, pngs = self._renderer.render(request["page"], request["longest_side"], asked)
         except Exception as error:  # noqa: BLE001 - as above; the page fails and says why
             return (_refusal(error),)
         return header, *pngs

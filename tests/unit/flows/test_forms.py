@@ -104,6 +104,7 @@ def test_a_batch_passes_every_option_to_its_documents_but_its_own():
         **{"require_gpu": True, "password_block": "b", "password_env": "E", "output": "/out"},
         **{"headers": "drop", "pictures": "placeholder", "profile": "gemma3", "text_layer": "auto"},
         **{"json_schema": '{"type":"object"}', "languages": "deu+eng"},
+        **{"turn": "never", "straighten": "never"},
     }
     assert set(given) | {"output_block", "max_usd", "finish_within"} == set(Options.model_fields)
     batch = Batch.model_validate({**given, "max_usd": 1, "finish_within": "2h"})

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from tasks.core.errors import FailureReason, PageError
-from tasks.documents.render import PageImage, Renderer
+from tasks.documents.page_image import PageImage
+from tasks.documents.render import Renderer
 from tasks.settings.reading import LimitSettings
 from tests.support.waiting import until_async
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.documents.sandbox.raster import ink_fraction, png_of, scale_for
 from tests.support import pdfs
 from tests.unit.tasks.documents.rendering import rendered

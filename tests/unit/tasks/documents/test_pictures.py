@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw
 
 from tasks.core.errors import DocumentError, FailureReason, IncompleteError, LimitError
 from tasks.core.flags import FlagName
+from tasks.documents.page_image import PageImage
 from tasks.documents.pdf import open_document
-from tasks.documents.render import PageImage, Renderer
+from tasks.documents.render import Renderer
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs, picture_files
 from tests.unit.tasks.documents.rendering import fails, rendered

@@ -37,7 +37,8 @@ channel.recv(1)
 CONFINED = {"landlock": 7, "seccomp": True}
 FACTS = {"pages": 1, "declared": 1, "repaired": False, "portfolio": False, "files": [], "more_files": 0}
 IMAGE = {"size": 1, "width": 10, "height": 10, "ink": 0.5, "clean": True, "overlap": 0.0}
-PAGE = {"dpi": 72.0, "width": 10, "height": 10, "images": [IMAGE], "flags": []}
+UPRIGHT = {"turned": 0, "by_text": False, "straightened": 0.0, "turns": []}
+PAGE = {"dpi": 72.0, "width": 10, "height": 10, "images": [IMAGE], "flags": [], **UPRIGHT}
 
 
 def sent(message: dict[str, Any] | bytes, *, length: int | None = None) -> bytes:
@@ -98,6 +99,9 @@ WHITE = encoded(b"\xff" * 100, 10, 10, 1)
         sent({**PAGE, "dpi": 1e999}),
         sent({**PAGE, "flags": [["damaged", "a\nb"]]}),
         sent({**PAGE, "flags": [["files\n", "a"]]}),
+        sent({**PAGE, "turned": 45}),
+        sent({**PAGE, "straightened": 90.0}),
+        sent({**PAGE, "turns": [90] * 4}),
     ],
 )
 async def test_an_invalid_response_about_a_page_ends_the_process(monkeypatch, answer):
@@ -105,7 +109,7 @@ async def test_an_invalid_response_about_a_page_ends_the_process(monkeypatch, an
     before = psutil.Process().children()
     process = RenderProcess()
     with DocumentFile.at(Path(__file__), LIMITS) as file, pytest.raises(CrashedError):
-        await process.page(file, 1, 100)
+        await process.page(file, 1, 100, {})
     assert psutil.Process().children() == before
 
 
@@ -125,7 +129,7 @@ async def test_a_valid_response_is_accepted(monkeypatch):
     answering(monkeypatch, sent(FACTS), image(WHITE))
     process = RenderProcess()
     with DocumentFile.at(Path(__file__), LIMITS) as file:
-        answer = await process.page(file, 1, 100)
+        answer = await process.page(file, 1, 100, {})
     await process.end()
     assert not isinstance(answer, Refused)
     assert answer[1] == [WHITE]  # type: ignore[index]

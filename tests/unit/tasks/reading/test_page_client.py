@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import FailureReason, ServerError
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.models.call import ModelCall
 from tasks.models.profile import Profile
 from tasks.reading.page_client import PageClient

@@ -7,10 +7,11 @@ from pathlib import Path
 import pymupdf
 import pytest
 
+from tasks.core.corrections import Correction, Evidence
 from tasks.core.errors import FailureReason
 from tasks.core.flags import FlagName
 from tasks.results.page import PageStatus
-from tests.support import damaged, pdfs
+from tests.support import damaged, pdfs, scans
 from tests.support.ollama.scripted import reads
 from tests.unit.tasks.reading.page_reading import EMPTY, LOOP, opened
 
@@ -31,6 +32,17 @@ async def test_a_page_that_cannot_be_rendered_fails_at_once(server, tmp_path):
     assert error.final
     assert (result.status, result.reason, len(result.attempts)) == (PageStatus.FAILED, FailureReason.SIZE, 1)
     assert server.calls == []
+
+
+async def test_the_stored_page_says_that_it_was_turned(server, tmp_path):
+    server.answers("/api/generate", reads("Line one"))
+    async with opened(server, scans.born_digital(tmp_path / "table.pdf", 90, 0)) as reading:
+        await reading.reader.read(1, 1)
+        server.answers("/api/generate", reads("Line one"))
+        await reading.reader.read(2, 1)
+    turned, upright = reading.store.page(1), reading.store.page(2)
+    assert turned.correction == Correction(turned=270, evidence=Evidence.TEXT)
+    assert (turned.width, turned.height, upright.correction) == (upright.width, upright.height, None)
 
 
 async def test_a_damaged_page_that_shows_nothing_has_failed_without_a_request(server, tmp_path):
@@ -64,7 +76,7 @@ async def test_a_damaged_page_on_which_nothing_is_found_has_failed_at_once(serve
 @pytest.fixture
 def dusty(monkeypatch: pytest.MonkeyPatch) -> None:
     """One pixel is much of these small images."""
-    monkeypatch.setattr("tasks.documents.render.DUST", 0.0001)
+    monkeypatch.setattr("tasks.documents.page_image.DUST", 0.0001)
 
 
 @pytest.mark.usefixtures("dusty")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.reading.strips import seam, stitched
 
 

@@ -7,7 +7,7 @@ import pytest
 from tasks.core.calls import CleanUp
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import FlagName
-from tasks.documents.render import PageImage
+from tasks.documents.page_image import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.validate import part_of, validate
 from tests.support.ollama.wire import MODEL
