@@ -3,6 +3,10 @@ PYTHON ?= python3
 PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# uv installs the same files, by the same hashes, in a part of the time; without it, or where it fails, pip does.
+UV := $(shell command -v uv 2>/dev/null)
+UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+install = $(if $(UV),$(UV_INSTALL) $(1) || )$(PIP) install $(1)
 
 .PHONY: help read up down test test-long test-boot test-bare tools check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
@@ -18,13 +22,13 @@ $(BIN)/python:
 .venv/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Hearth and its locked dependencies into .venv (about a minute, once)"
 	@if $(PIP) show --quiet pymupdf 2>/dev/null; then $(PIP) uninstall --yes pymupdf; fi  # pymupdf-lite owns the same files
-	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(call install,--no-deps --require-hashes --requirement requirements.lock)
+	@$(call install,--no-deps --no-build-isolation --editable .)
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Installing the locked test dependencies into .venv"
-	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
+	@$(call install,--no-deps --require-hashes --requirement requirements-dev.lock)
 	@touch $@
 
 build/sample.pdf: | .venv/.installed
@@ -72,11 +76,12 @@ check: .venv/.installed-dev ## Lint, formatting, types and the direction of impo
 fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server, and over a real llama-server (`make tools`)
+bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server, over a real llama-server (`make tools`), and the start
 	@$(BIN)/python -m tests.benchmarks.makespan
 	@$(BIN)/python -m tests.benchmarks.batch
 	@$(BIN)/python -m tests.benchmarks.text_layers
 	@$(BIN)/python -m tests.benchmarks.real_engine
+	@$(BIN)/python -m tests.benchmarks.start
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
