@@ -24,7 +24,7 @@ def encoded(rows: bytes, width: int, height: int, bands: int) -> bytes:
     """
     stride = width * bands
     # Each row begins with the number of its filter: 0, none.
-    packed = zlib.compress(b"".join([b"\0" + rows[at : at + stride] for at in range(0, len(rows), stride)]), 1)
+    packed = zlib.compress(b"\0" + b"\0".join([rows[at : at + stride] for at in range(0, len(rows), stride)]), 1)
     header = _HEADER.pack(width, height, 8, _COLOURS[bands], 0, 0, 0)
     return _START + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

@@ -1,6 +1,7 @@
 """Drawing of pages as grey or RGB images, and as PNG files."""
 
 import math
+from collections.abc import Sequence
 
 import pymupdf
 from PIL import Image, ImageChops
@@ -34,19 +35,24 @@ def ink_fraction(image: Image.Image) -> float:
 
     It is 0 only if all pixels are equal, and at least one pixel's part otherwise.
     """
+    histogram = (image if image.mode == "L" else image.convert("L")).histogram()
     # Pixmap.is_unicolor loops over the pixels in Python: 4 s for a blank page.
-    if image.getcolors(maxcolors=1) is not None:
+    if max(histogram) == sum(histogram) and (image.mode == "L" or image.getcolors(maxcolors=1) is not None):
         return 0.0
-    histogram = ink_of(image).histogram()
-    return max(histogram[255], 1) / sum(histogram)
+    background = _most_common(histogram)
+    ink = sum(pixels for shade, pixels in enumerate(histogram) if abs(shade - background) > _INK)
+    return max(ink, 1) / sum(histogram)
 
 
 def ink_of(image: Image.Image) -> Image.Image:
     """Return an image that is white where a pixel differs from the most common shade by a quarter of the scale."""
     grey = image.convert("L")
-    histogram = grey.histogram()
-    background = max(range(256), key=histogram.__getitem__)
+    background = _most_common(grey.histogram())
     return grey.point([255 if abs(shade - background) > _INK else 0 for shade in range(256)])
+
+
+def _most_common(histogram: Sequence[int]) -> int:
+    return max(range(256), key=histogram.__getitem__)
 
 
 def has_colour(image: Image.Image) -> bool:
