@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from flows.local import run_launcher
+from tests.support.environment import clean
 from tests.support.waiting import PATIENCE, until
 
 ENGINE = """
@@ -38,7 +39,7 @@ class Engine:
         self.code.write_text("value = 1")
         # As the worker starts runs: with its settings, the default profile's among them.
         settings = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_SERVER_EPHEMERAL_ENABLED": "True"}
-        self.environment = {**os.environ, **settings, "CODE": str(directory)}
+        self.environment = {**clean(), **settings, "CODE": str(directory)}
         self.address = f"hearth-test-{token_hex(8)}"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(f"\0{self.address}")
