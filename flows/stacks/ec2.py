@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,8 +14,11 @@ from infra_scripts.common.needs import Machines, Needs
 from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import plan_rows
+from tasks.core.options import BackendName, Options
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
+from tasks.ollama.schema import load_body
+from tasks.runs.setup import choose_setup
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -23,6 +27,8 @@ _NOTES = (
     "Prices include disks, but not a public IPv4 address (USD 0.005 an hour).",
     "Spot machines cost less. They are terminated instead of stopped.",
 )
+_LOADED_SECONDS = 120
+"""How long a model that a machine has loaded by itself waits for the run's first request, seconds."""
 
 
 class Ec2Deployment(Deployment):
@@ -116,7 +122,17 @@ class Ec2Deployment(Deployment):
             allow_from=self.options.allow_from,
             boot_seconds=pool.boot_seconds,
             terminate_hours=pool.terminate_hours,
+            load=self._load(),
         )
+
+    def _load(self) -> str:
+        """Return the request that loads the pool's model with the options of pages that are read with these settings.
+
+        Raises:
+            InputError: the model cannot be used.
+        """
+        requested = Options(backend=BackendName.EC2, model=self.settings.ec2_stack.model)
+        return json.dumps(load_body(choose_setup(requested, self.settings).call.request(_LOADED_SECONDS)))
 
 
 deployment = Ec2Deployment

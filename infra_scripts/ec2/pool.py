@@ -29,6 +29,7 @@ class Ec2Stack(Ec2StackSettings):
     Attributes:
         allow_from: networks and security groups that may reach the machines; none in tunnel mode.
         boot_seconds: longest time from running until Ollama responds.
+        load: body of the request with which a machine loads its model as soon as it has it; empty: it waits for a run.
         terminate_hours: how long a stopped machine is kept.
     """
 
@@ -36,6 +37,7 @@ class Ec2Stack(Ec2StackSettings):
     region: str
     allow_from: tuple[str, ...]
     boot_seconds: float
+    load: str = ""
     terminate_hours: float = 24.0
 
     def model_post_init(self, _: object) -> None:

@@ -61,13 +61,17 @@ def cloud_config(stack: Ec2Stack) -> str:
     files = [
         _file("/etc/hearth/machine.env", _lines(machine_environment(stack)), "0600"),
         _file("/etc/hearth/ollama.env", _lines(ollama_environment(stack)), "0600"),
+        _file("/etc/hearth/load.json", stack.load),
         _file("/opt/hearth/machine.py", _read("machine.py")),
         _file("/opt/hearth/aws.py", _read("aws.py")),
         _file("/opt/hearth/boot.sh", _read("boot.sh"), "0755"),
         _file("/etc/systemd/system/poweroff.target.d/hearth.conf", _read("poweroff.conf")),
     ]
-    script = "instance-store.sh" if stack.model_disk == "instance_store" else "prefetch.sh"
-    files.append(_file(f"/opt/hearth/{script}", _read(script), "0755"))
+    if stack.model_disk == "instance_store":
+        files.append(_file("/opt/hearth/instance-store.sh", _read("instance-store.sh"), "0755"))
+    else:
+        units.append("hearth-prefetch.service")
+        files.append(_file("/opt/hearth/prefetch.sh", _read("prefetch.sh"), "0755"))
     if stack.access == "token":
         others.append("hearth-proxy.service")
         files.append(_file("/etc/hearth/nginx.conf", _read("nginx.conf")))

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Brings the machine to serving at each boot. Whatever is installed already is kept, so that stopped machines and
-# machines with a baked image start quickly. The watchdog and the hard limit do not wait for this script.
+# machines with a baked image start quickly. What needs nothing of each other runs at the same time: `beside` begins a
+# step, and `await` waits for it where it is needed. The watchdog and the hard limit do not wait for this script.
 set -Eeuo pipefail
 exec > >(tee -a /var/log/hearth-boot.log) 2>&1
 
@@ -30,6 +31,24 @@ failed() {
 }
 trap failed ERR
 
+# beside STEP COMMAND...: begin a step that the others do not wait for.
+declare -A begun
+beside() {
+  local name=$1
+  shift
+  # It fails where it is awaited.
+  (trap - ERR; "$@") &
+  begun[$name]=$!
+}
+
+# await STEP: wait for a step that was begun; nothing if it was not.
+await() {
+  local job=${begun[$1]:-}
+  [ -n "$job" ] || return 0
+  if kill -0 "$job" 2>/dev/null; then begin "$1"; else step=$1; fi
+  wait "$job"
+}
+
 # OLLAMA_HOST may name all addresses; the client needs one of them.
 client() { OLLAMA_HOST=127.0.0.1:11434 "$ollama" "$@"; }
 
@@ -45,10 +64,13 @@ refuse() {
 
 fetch() { curl --fail --proto '=https' --location --silent --show-error --retry 5 --retry-delay 3 --retry-connrefused --max-time 900 "$@"; }
 
-packages() {
+# One at a time, and after cloud-init has set up apt.
+packages() (
+  flock 9
+  systemctl start cloud-config.service || true
   apt-get -o DPkg::Lock::Timeout=300 -q update
   apt-get -o DPkg::Lock::Timeout=300 -q install -y --no-install-recommends "$@"
-}
+) 9>/opt/hearth/packages.lock
 
 # Download Ollama's archive, and compare it with the digest in the settings, or else with that of the release.
 download() {
@@ -77,27 +99,43 @@ print(next((m["digest"] for m in json.load(sys.stdin)["models"] if m["name"].low
 }
 
 answers() {
-  for _ in $(seq 120); do
+  for _ in $(seq 600); do
     if curl --fail --silent --output /dev/null --max-time 5 http://127.0.0.1:11434/api/version; then
       return 0
     fi
-    sleep 1
+    sleep 0.2
   done
   return 1
 }
 
-# Read the model of a baked image ahead, while the GPU starts.
-blobs=/usr/share/ollama/.ollama/models/blobs
-if [ "${HEARTH_MODEL_DISK:-}" != instance_store ] && [ -d "$blobs" ]; then
-  "$BASH" /opt/hearth/prefetch.sh 600 "$blobs" /usr/local/lib/ollama &
-  prefetch=$!
-fi
+gpu() { timeout 180 bash -c 'until nvidia-smi; do sleep 1; done'; }
 
-if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then
-  # Ollama started before the driver would silently run on the CPU.
-  begin "waiting for the GPU"
-  timeout 180 bash -c 'until nvidia-smi; do sleep 3; done'
-fi
+# In memory only: a baked image and a stopped machine's disk contain no secrets.
+secrets=/run/hearth-proxy
+proxy() {
+  if ! command -v nginx >/dev/null; then
+    # Hearth's own unit runs nginx with its own configuration.
+    systemctl mask nginx.service
+    packages nginx
+  fi
+  umask 077
+  mkdir -p "$secrets"
+  machine parameter "/hearth/$HEARTH_POOL/tls-certificate" >"$secrets/certificate.pem"
+  machine parameter "/hearth/$HEARTH_POOL/tls-key" >"$secrets/key.pem"
+  token=$(machine parameter "/hearth/$HEARTH_POOL/token")
+  [[ $token =~ ^[A-Za-z0-9_-]{32,}$ ]]
+  printf '"~^Bearer %s$" 1;\n' "$token" >"$secrets/token.map"
+}
+
+# Load the model with the options of the pages. A run's own request to load it waits for the same load.
+load() {
+  [ -s /etc/hearth/load.json ] || return 0
+  curl --fail --silent --show-error --output /dev/null --max-time 1800 --data @/etc/hearth/load.json \
+    http://127.0.0.1:11434/api/generate
+}
+
+if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then beside "waiting for the GPU" gpu; fi
+if [ "$HEARTH_ACCESS" = token ]; then beside "preparing the proxy" proxy; fi
 
 # Whether the requested version is installed.
 installed() {
@@ -129,17 +167,13 @@ if ! installed; then
   echo "$version" >/opt/hearth/ollama.version
 fi
 
-if [ "$HEARTH_ACCESS" = token ] && ! command -v nginx >/dev/null; then
-  begin "installing nginx"
-  # Hearth's own unit runs nginx with its own configuration.
-  systemctl mask nginx.service
-  packages nginx
-fi
-
 if [ "${HEARTH_MODEL_DISK:-}" = instance_store ]; then
   begin "preparing the instance store"
   "$BASH" /opt/hearth/instance-store.sh /opt/hearth/models
 fi
+
+# Ollama started before the driver would silently run on the CPU.
+await "waiting for the GPU"
 
 begin "starting Ollama"
 systemctl daemon-reload
@@ -158,11 +192,6 @@ if ! client show "$model" >/dev/null 2>&1; then
   done
 fi
 
-if [ -n "${prefetch:-}" ]; then
-  begin "reading $model from the disk"
-  wait "$prefetch" || echo "not all of it was read ahead"
-fi
-
 if [ -n "${HEARTH_MODEL_DIGEST:-}" ]; then
   found=$(trap - ERR; digest)
   if [[ $found != "$HEARTH_MODEL_DIGEST"* ]]; then
@@ -170,22 +199,15 @@ if [ -n "${HEARTH_MODEL_DIGEST:-}" ]; then
   fi
 fi
 
+beside "loading $model" load
+
 if [ "$HEARTH_ACCESS" = token ]; then
+  await "preparing the proxy"
   begin "starting the proxy"
-  # In memory only: a baked image and a stopped machine's disk contain no secrets.
-  secrets=/run/hearth-proxy
-  (
-    trap - ERR
-    umask 077
-    mkdir -p "$secrets"
-    machine parameter "/hearth/$HEARTH_POOL/tls-certificate" >"$secrets/certificate.pem"
-    machine parameter "/hearth/$HEARTH_POOL/tls-key" >"$secrets/key.pem"
-    token=$(machine parameter "/hearth/$HEARTH_POOL/token")
-    [[ $token =~ ^[A-Za-z0-9_-]{32,}$ ]]
-    printf '"~^Bearer %s$" 1;\n' "$token" >"$secrets/token.map"
-  )
   systemctl restart hearth-proxy.service
 fi
 
 begin serving
 machine log /var/log/hearth-boot.log
+# A load is aborted when its request ends. If it fails, the run's own says why.
+wait "${begun["loading $model"]}" || echo "$model was not loaded"

@@ -37,7 +37,7 @@ class ModelDisk(StrEnum):
     """How a new machine of a baked image gets its model. The image's disk is filled from S3 as it is read."""
 
     PREFETCH = "prefetch"
-    """The model is read in parallel parts before it is loaded."""
+    """The model is read in parallel parts, from power-on."""
     PROVISIONED = "provisioned"
     """The same, and EBS fills the disk at a provisioned, paid rate."""
     INSTANCE_STORE = "instance_store"
@@ -114,7 +114,7 @@ class Ec2StackSettings(Frozen):
     model_disk: ModelDisk = Field(
         ModelDisk.PREFETCH,
         description="How a new machine of a baked image gets its model, as its disk is filled from S3 when it is "
-        "read: prefetch (in parallel parts, before the load), provisioned (the same, and EBS fills the disk at "
+        "read: prefetch (in parallel parts, from power-on), provisioned (the same, and EBS fills the disk at "
         "300 MiB/s for USD 0.0036 per GB of the image at each launch), instance_store (pulled to the machine's NVMe "
         "disk at each boot).",
     )

@@ -14,6 +14,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.boot
 
 INSTALLED = ["installing Ollama 0.33.0", "starting Ollama", "pulling qwen2.5vl:7b", "starting the proxy", "serving"]
+BLOBS = "/usr/share/ollama/.ollama/models/blobs"
 RESTARTED = ["starting Ollama", "starting the proxy", "serving"]
 
 
@@ -48,14 +49,13 @@ def test_the_limits_run_before_cloud_init_s_last_stage_begins(machine: Maker):
 
 
 @pytest.mark.parametrize("stage", ["cloud-config", "cloud-final"])
-def test_a_stage_of_cloud_init_that_never_ends_leaves_the_limits_running(machine: Maker, stage: str):
+def test_a_stage_of_cloud_init_that_never_ends_keeps_neither_the_limits_nor_serving_waiting(machine: Maker, stage: str):
     stuck = machine("i-0first00000000000")
     stuck.write(f"/etc/systemd/system/{stage}.service.d/stuck.conf", "[Service]\nExecStartPre=sleep infinity\n")
     stuck.boot(stack())
     until(lambda: stuck.state(f"{stage}.service", "ActiveState") == "activating", every=0.2)
     until(lambda: limits_run(stuck), every=0.2)
-    if stage == "cloud-final":
-        stuck.wait_for("serving")
+    stuck.wait_for("serving")
 
 
 def test_a_machine_that_was_stopped_serves_again_without_installing_anything(
@@ -81,6 +81,32 @@ def test_a_machine_of_a_baked_image_serves_by_its_own_settings(machine: Maker, b
     assert new.state("hearth-lifetime.timer", "TimersMonotonic").startswith("{ OnBootUSec=3h 5min ;")
     watchdog = new.state("hearth-watchdog.service", "MainPID")
     assert "HEARTH_IDLE_SECONDS=420" in new.run("cat", f"/proc/{watchdog}/environ").split("\0")
+
+
+def test_a_machine_loads_its_model_before_anybody_asks_for_it(machine: Maker, baked: Path):
+    new = machine("i-0new0000000000000", baked)
+    new.boot(stack())
+    until(lambda: "load ends" in new.events, every=0.2)
+    assert "page begins" not in new.events
+
+
+def test_a_page_waits_for_the_load_that_the_machine_has_begun(machine: Maker, baked: Path, ground: Ground):
+    new = machine("i-0new0000000000000", baked)
+    new.write("/etc/ollama-seconds.json", '{"load": 3}')
+    new.boot(stack())
+    new.wait_for("serving")
+    assert read(new, ground, TOKEN)[0] == 200
+    assert new.events == ["load begins", "load ends", "page begins", "page ends"]
+
+
+def test_a_baked_model_is_read_ahead_once_and_from_before_cloud_init_on(machine: Maker, baked: Path):
+    new = machine("i-0new0000000000000", baked)
+    new.write(f"{BLOBS}/sha256-0", "x" * (2 << 20))
+    new.boot(stack())
+    new.wait_for("serving")
+    # cloud-init starts the unit, too: a second start would be later.
+    begun = int(new.state("hearth-prefetch.service", "ExecMainStartTimestampMonotonic"))
+    assert 0 < begun < int(new.state("cloud-init.service", "ExecMainStartTimestampMonotonic"))
 
 
 def test_a_baked_image_serves_within_its_limits_where_cloud_init_does_not_run(machine: Maker, baked: Path):

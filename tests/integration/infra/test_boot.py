@@ -1,5 +1,7 @@
 """The boot script, run by a real bash; the commands that it calls are stubs that record their arguments."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -50,6 +52,13 @@ if sys.argv[1] == "parameter":
 """
 
 
+def add_gpu(machine: Machine) -> None:
+    """Give a machine a GPU of NVIDIA's; whether its driver is there is nvidia-smi's to say."""
+    card = machine.here / "sys/pci/devices/0000:00:1e.0"
+    card.mkdir(parents=True)
+    (card / "vendor").write_text("0x10de\n")
+
+
 class Machine:
     """A directory that stands for a machine's disk."""
 
@@ -64,6 +73,7 @@ class Machine:
         (here / "ollama").write_text(OLLAMA)
         (here / "ollama").chmod(0o755)
         (here / "opt/machine.py").write_text(PROGRAM)
+        (here / "etc/load.json").write_text("{}")
         told = machine_environment(pool(access=access, **changed))
         (here / "etc/machine.env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
         script = (MACHINE / "boot.sh").read_text()
@@ -188,10 +198,11 @@ def test_only_https_is_downloaded(machine: Machine):
     assert all("--proto =https" in line for line in fetched)
 
 
-def test_a_model_of_another_digest_is_refused_even_if_it_was_pulled_before(tmp_path: Path):
+def test_a_model_of_another_digest_is_refused_and_not_loaded_even_if_it_was_pulled_before(tmp_path: Path):
     machine = Machine(tmp_path, model_digest="5ced39dfa4bb")
     (tmp_path / "qwen2.5vl:7b").touch()
     assert refused(machine) == f"tell failed: qwen2.5vl:7b has the digest {MODEL_DIGEST}, not 5ced39dfa4bb"
+    assert "load.json" not in machine.calls
 
 
 def test_a_model_with_the_digest_of_the_settings_is_served(tmp_path: Path):
@@ -214,9 +225,7 @@ def test_a_pull_is_tried_three_times(machine: Machine):
 
 
 def test_a_gpu_without_a_working_driver_is_a_failure(machine: Machine):
-    card = machine.here / "sys/pci/devices/0000:00:1e.0"
-    card.mkdir(parents=True)
-    (card / "vendor").write_text("0x10de\n")
+    add_gpu(machine)
     machine.stub("timeout", "exit 124")
     assert machine.boot() == 1
     assert "tell failed: waiting for the GPU" in machine.told
@@ -239,4 +248,5 @@ def test_an_invalid_token_is_a_failure(tmp_path: Path):
     machine.stub("nginx", ":")
     (tmp_path / "opt/machine.py").write_text(PROGRAM.replace(TOKEN, ".*"))
     assert machine.boot() == 1
-    assert "tell failed: starting the proxy" in machine.told
+    assert "tell failed: preparing the proxy" in machine.told
+    assert "hearth-proxy.service" not in machine.calls

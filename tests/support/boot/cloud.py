@@ -2,7 +2,8 @@
 
 IMDSv2 at its own address; AWS's APIs and Ollama's releases by TLS at theirs, which the machine's /etc/hosts names.
 Simulated: what it was asked is in DIRECTORY/asked.jsonl; it serves the files of DIRECTORY/served, and the parameters in
-DIRECTORY/parameters.json. A line on its standard input is the number of seconds until spot takes the machine back.
+DIRECTORY/parameters.json. A file takes as long as DIRECTORY/seconds.json says, if that is there. A line on its standard
+input is the number of seconds until spot takes the machine back.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Cloud:
 
     def __init__(self, directory: Path) -> None:
         self._served = directory / "served"
+        seconds = directory / "seconds.json"
+        self._seconds: dict[str, float] = json.loads(seconds.read_text()) if seconds.exists() else {}
         self._parameters: dict[str, str] = json.loads((directory / "parameters.json").read_text())
         self._asked = (directory / "asked.jsonl").open("a", buffering=1)
         self._lock = threading.Lock()
@@ -39,6 +42,10 @@ class Cloud:
         """Write down a request."""
         with self._lock:
             self._asked.write(json.dumps({"at": time.time(), "host": host, "action": action, **values}) + "\n")
+
+    def take_time(self, path: str) -> None:
+        """Wait for as long as a file takes."""
+        time.sleep(self._seconds.get(path.rpartition("/")[2], 0.0))
 
     def file(self, path: str) -> bytes | None:
         """Return a file of a release, by the last part of its path."""
@@ -59,6 +66,7 @@ def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             cloud.note(self.headers["Host"], "GET", {"path": self.path})
+            cloud.take_time(self.path)
             found = cloud.file(self.path)
             self._say(404 if found is None else 200, found or b"")
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.support.infra.pools import pool
 
 TOKEN = "5a" * 32
 LIMITS = ("hearth-lifetime.timer", "hearth-watchdog.service")
-_ARCHIVE = "ollama-linux-amd64.tar.zst"
+ARCHIVE = "ollama-linux-amd64.tar.zst"
 _seconds = pytest.StashKey[list[str]]()
 
 
@@ -46,6 +46,13 @@ def ground() -> Iterator[Ground]:
     """Create the root and the cloud, and delete them after the test run."""
     if reason := why_not():
         pytest.skip(reason)
+    with open_ground() as made:
+        yield made
+
+
+@contextmanager
+def open_ground() -> Iterator[Ground]:
+    """Create the root and the cloud, and delete them at the end."""
     with large_directory() as directory:
         directory.chmod(0o755)  # apt fetches as a user of its own
         public = _make_cloud(directory / "cloud")
@@ -66,15 +73,16 @@ def _make_cloud(directory: Path) -> str:
     program.parent.mkdir()
     shutil.copy(ollama.__file__, program)
     program.chmod(0o755)
-    archive = directory / "served" / _ARCHIVE
+    archive = directory / "served" / ARCHIVE
     subprocess.run(["tar", "--zstd", "-cf", archive, "-C", directory, "bin"], check=True)
-    (directory / "served/sha256sum.txt").write_text(f"{sha256(archive.read_bytes()).hexdigest()}  ./{_ARCHIVE}\n")
+    (directory / "served/sha256sum.txt").write_text(f"{sha256(archive.read_bytes()).hexdigest()}  ./{ARCHIVE}\n")
     return public
 
 
 def stack(**changed: object) -> Ec2Stack:
-    """A pool in token mode, with some of its values changed."""
-    return pool(**{"access": "token", **changed})
+    """A pool in token mode whose machines load their model, with some of its values changed."""
+    load = json.dumps({"model": "qwen2.5vl:7b", "prompt": "", "options": {"num_ctx": 8192}})
+    return pool(**{"access": "token", "load": load, **changed})
 
 
 def limits_run(machine: Machine) -> bool:
@@ -102,7 +110,14 @@ def machine(ground: Ground) -> Iterator[Maker]:
 
 @pytest.fixture(scope="session")
 def baked(ground: Ground) -> Iterator[Path]:
-    """Boot a machine until it serves, power it off, and return its disk, as `hearth infra bake` does."""
+    """Bake a disk."""
+    with baked_disk(ground) as image:
+        yield image
+
+
+@contextmanager
+def baked_disk(ground: Ground) -> Iterator[Path]:
+    """Boot a machine until it serves, power it off, and yield its disk, as `hearth infra bake` does."""
     with large_directory(ground.root.parent) as directory:
         first = Machine(ground.root, ground.cloud, directory, "i-0baked0000000000")
         try:

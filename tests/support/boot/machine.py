@@ -22,6 +22,8 @@ from tests.support.waiting import until
 
 _CLOUD_SECONDS = 60
 _CGROUPS = Path("/sys/fs/cgroup")
+_MAYBE = {"preparing the proxy"}
+"""Steps that run beside others, and are told only if they last until they are awaited."""
 _SEED = "var/lib/cloud/seed/nocloud"
 # All mounts are in a namespace of the container's own, which goes with it.
 _BOOT = """
@@ -133,8 +135,8 @@ class Machine:
 
     @property
     def stages(self) -> list[str]:
-        """What it said of itself since it was booted last, by its tag."""
-        return self._tags("hearth:stage")
+        """What it said of itself since it was booted last, by its tag, but for `_MAYBE`."""
+        return [stage for stage in self._tags("hearth:stage") if stage not in _MAYBE]
 
     @property
     def notices(self) -> list[str]:
@@ -144,6 +146,13 @@ class Machine:
     def _tags(self, key: str) -> list[str]:
         tags = [asked["asked"] for asked in self.asked if asked["action"] == "CreateTags"]
         return [tag["Tag.1.Value"] for tag in tags if tag["Tag.1.Key"] == key and tag["ResourceId.1"] == self.instance]
+
+    @property
+    def events(self) -> list[str]:
+        """What its Ollama did since it was booted last."""
+        file = self._disk / "upper/usr/share/ollama/events.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [event["what"] for event in map(json.loads, lines) if event["at"] >= self.booted_at]
 
     def wait_for(self, stage: str) -> float:
         """Wait until it says so, and return the seconds since it was powered on."""
