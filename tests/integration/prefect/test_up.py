@@ -10,6 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -152,7 +153,13 @@ def test_a_concurrent_second_nightly_run_is_skipped(up: Up, tmp_path: Path):
     parameters = {"batch": {"sources": [str(inbox)], "output": str(up.home / "alone")}}
     first = up.run("process-batch/nightly", **parameters)
     until(lambda: list((up.home / "alone").glob("long-*/pages/*.json")))
-    second = up.ended(up.run("process-batch/nightly", **parameters))
+    (record,) = up.home.glob("servers/embedded-*/server.json")
+    server = psutil.Process(json.loads(record.read_text())["server_pid"])
+    server.suspend()  # so that the first run is still reading
+    try:
+        second = up.ended(up.run("process-batch/nightly", **parameters))
+    finally:
+        server.resume()
     assert (second["state_type"], second["state_name"]) == ("COMPLETED", "Skipped")
     assert up.ended(first)["state_name"] == "Completed"
     assert len(list((up.home / "alone" / "batches").glob("*.csv"))) == 1
