@@ -74,7 +74,7 @@ def test_the_form_starts_a_run_whose_pages_and_artifacts_are_shown(up: Up, tmp_p
         assert run["state_name"] == "Completed"
         # What was left alone in the form is not sent, or is as it was.
         alone = {"force": False, "require_gpu": False, "strict": False, "fallback": "none"}
-        alone |= {"text_layer": "never", "headers": "keep", "pictures": "omit"}
+        alone |= {"text_layer": "never", "headers": "keep", "pictures": "omit", "turn": "auto", "straighten": "auto"}
         job = {"document": str(document), "output": str(tmp_path / "results")}
         assert run["parameters"] == {"job": job | alone}
         assert list((tmp_path / "results").glob("paper-*/document.md"))
