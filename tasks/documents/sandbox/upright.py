@@ -18,7 +18,7 @@ from tasks.scans.skew import commonest_shade, skew_of
 _SCAN_PIXELS = 300_000
 # Degrees. Models and engines read print that is less skewed as well as level print.
 _LEAST_SKEW = 1.0
-# Letters that are seen, and the part of them that runs in one direction, which show how a page lies.
+# Letters that are seen, and the part of them that runs in one direction, which show that a page lies otherwise.
 _LEAST_LETTERS, _LEAST_PART = 200, 0.9
 # The turn by a line's direction: the cosine and sine of its angle, downwards.
 _TURNS = {(1.0, 0.0): 0, (0.0, -1.0): 90, (-1.0, 0.0): 180, (0.0, 1.0): 270}
@@ -134,4 +134,6 @@ def text_turn(page: pymupdf.Page) -> int | None:
             drawn = (span["text"] for span in line["spans"] if span["char_flags"] & _DRAWN)
             letters[turn] += sum(map(str.isalnum, "".join(drawn)))
     (turn, most), *_ = letters.most_common(1) or [(None, 0)]
-    return turn if most >= max(_LEAST_LETTERS, _LEAST_PART * letters.total()) else None
+    # A page stays as it lies by few letters; it is turned by many.
+    least = 1 if turn == 0 else _LEAST_LETTERS
+    return turn if most >= max(least, _LEAST_PART * letters.total()) else None

@@ -6,6 +6,7 @@ import io
 import sys
 from pathlib import Path
 
+import pymupdf
 import pytest
 from PIL import Image, ImageChops
 
@@ -13,6 +14,7 @@ from tasks.core.corrections import Correction, Evidence
 from tasks.documents import turn_process
 from tasks.documents.page_image import PageImage
 from tasks.documents.render import Renderer
+from tasks.documents.sandbox.upright import text_turn
 from tasks.scans.skew import skew_of
 from tasks.settings.reading import LimitSettings
 from tests.support import scans
@@ -52,6 +54,14 @@ async def test_a_page_whose_own_text_runs_down_the_page_is_turned_by_it(tmp_path
     turns = [Correction(turned=turn, evidence=Evidence.TEXT) for turn in (270, 180, 90)]
     assert [page.correction for page in pages] == [None, *turns]
     assert max(difference(seen(page), seen(pages[0])) for page in pages) < 3
+
+
+@pytest.mark.parametrize(("rotate", "shown"), [(0, 0), (90, None)])
+def test_few_letters_show_that_a_page_lies_right_and_not_that_it_is_turned(rotate, shown):
+    with pymupdf.open() as document:
+        page = document.new_page()
+        page.insert_text((300, 400), "The harbour is quiet.", rotate=rotate)
+        assert text_turn(page) == shown
 
 
 @pytest.mark.parametrize("degrees", [-5, -2.5, 1.5, 4])
