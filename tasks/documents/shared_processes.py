@@ -3,12 +3,11 @@
 import asyncio
 import os
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
+from tasks.core.semaphore import SharedSemaphore
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import RenderProcess
 
@@ -30,8 +29,8 @@ class RenderProcesses:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._free: list[RenderProcess] = []
-        self._waiting: deque[Future[None]] = deque()
-        self._places, self._slow, self._alive = _MOST_AT_ONCE, 0, 0
+        self._places = SharedSemaphore(_MOST_AT_ONCE)
+        self._slow, self._alive = 0, 0
         self._open, self._started = True, False
 
     async def start(self) -> None:
@@ -45,7 +44,8 @@ class RenderProcesses:
         self, document: DocumentFile | None = None, when_slow: Callable[[], None] = lambda: None
     ) -> AsyncIterator[RenderProcess]:
         """Wait for a free process and yield it; `when_slow` is called if it no longer keeps others from theirs."""
-        await self._place()
+        self._started = True
+        await self._places.acquire()
         process, slow = self._chosen(document), False
 
         def admit_another() -> None:
@@ -54,7 +54,7 @@ class RenderProcesses:
                 slow = self._slow < _MOST_SLOW
                 self._slow += slow
             if slow:
-                self._free_place()
+                self._places.release()
                 when_slow()
 
         overdue = asyncio.get_running_loop().call_later(SLOW_SECONDS, admit_another)
@@ -69,7 +69,7 @@ class RenderProcesses:
                     with self._lock:
                         self._slow -= 1
                 else:
-                    self._free_place()
+                    self._places.release()
 
     async def close(self) -> None:
         """End the free processes now, and each of the others when it is given back."""
@@ -78,32 +78,6 @@ class RenderProcesses:
             ended, self._free = self._free, []
         for process in ended:
             await process.end()
-
-    async def _place(self) -> None:
-        """Wait until a process may be used."""
-        admitted: Future[None] = Future()
-        with self._lock:
-            self._started = True
-            self._waiting.append(admitted)
-            self._admit()
-        try:
-            await asyncio.wrap_future(admitted)
-        except asyncio.CancelledError:
-            if not admitted.cancel():  # it was admitted at that moment
-                self._free_place()
-            raise
-
-    def _free_place(self) -> None:
-        with self._lock:
-            self._places += 1
-            self._admit()
-
-    def _admit(self) -> None:
-        while self._places and self._waiting:
-            admitted = self._waiting.popleft()
-            if admitted.set_running_or_notify_cancel():
-                self._places -= 1
-                admitted.set_result(None)
 
     def _chosen(self, document: DocumentFile | None) -> RenderProcess:
         """Take the process that has a document open, or that which was free for longest, or a new one."""

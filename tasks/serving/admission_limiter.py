@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
+
+from tasks.core.semaphore import SharedSemaphore
 
 
 class AdmissionClosedError(Exception):
     """No more pages are admitted."""
 
 
-class AdmissionLimiter:
+class AdmissionLimiter(SharedSemaphore):
     """Admits at most `size` pages at once, one document after the other; the size may change at any time.
 
     Growing admits pages that wait. Shrinking admits none until enough open pages have ended.
@@ -24,25 +23,13 @@ class AdmissionLimiter:
     """
 
     def __init__(self, size: int) -> None:
+        super().__init__(size)
         self.left = 0
-        self._size = size
-        self._open = 0
-        self._closed = False
-        self._waiting: deque[Future[None]] = deque()
-        self._lock = threading.Lock()
         self._documents = asyncio.Lock()
 
-    def resize(self, size: int) -> None:
-        """Change how many pages may be open; from any thread."""
-        with self._lock:
-            self._size = size
-            self._admit()
-
     def close(self) -> None:
-        """Admit no more pages; those that are open stay so. From any thread."""
-        with self._lock:
-            self._closed = True
-            self._admit()
+        """Admit no more pages: AdmissionClosedError for all that wait; those that are open stay so. From any thread."""
+        self.refuse(AdmissionClosedError)
 
     @asynccontextmanager
     async def admission(self, pages: int, all_admitted: Callable[[], None] = lambda: None) -> AsyncIterator[Admission]:
@@ -56,40 +43,6 @@ class AdmissionLimiter:
             yield admission
         finally:
             admission.end()
-
-    async def acquire(self) -> None:
-        """Wait until a page may be opened, and count it as open.
-
-        Raises:
-            AdmissionClosedError: no more pages are admitted.
-        """
-        admitted: Future[None] = Future()
-        with self._lock:
-            self._waiting.append(admitted)
-            self._admit()
-        try:
-            await asyncio.wrap_future(admitted)
-        except asyncio.CancelledError:
-            if not admitted.cancel():  # it was admitted at that moment
-                self.release()
-            raise
-
-    def release(self) -> None:
-        """Count a page as ended."""
-        with self._lock:
-            self._open -= 1
-            self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting and (self._closed or self._open < self._size):
-            admitted = self._waiting.popleft()
-            if not admitted.set_running_or_notify_cancel():
-                continue
-            if self._closed:
-                admitted.set_exception(AdmissionClosedError())
-            else:
-                self._open += 1
-                admitted.set_result(None)
 
 
 class Admission:
