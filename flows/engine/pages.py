@@ -90,7 +90,7 @@ async def read_pages(
             try:
                 for number in block.numbers:
                     await admission.acquire()
-                    block.begin(number, partial(_read_page, work, reader, block), admission.release)
+                    block.begin(number, partial(_read_page, work, reader, block, admission), admission.release)
                     if number == block.numbers[0]:
                         shown = single or not few
                         running = group.create_task(_run_block(reader, block) if shown else block.wait_ended())
@@ -130,7 +130,7 @@ async def read_block(reader: PageReader, block: Block) -> State[None]:
     return block.state()
 
 
-async def _read_page(work: WorkLoop, reader: PageReader, block: Block, number: int) -> None:
+async def _read_page(work: WorkLoop, reader: PageReader, block: Block, admission: Admission, number: int) -> None:
     for attempt in range(1, reader.attempts + 1):
         try:
             await work.run(partial(reader.read, number, attempt))
@@ -140,6 +140,9 @@ async def _read_page(work: WorkLoop, reader: PageReader, block: Block, number: i
                 return
             block.log.info("Page %d of %s: %s It is read again in %g s.", number, reader.document, error, RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            admission.stop()  # it ends the run, which may take Prefect a moment
+            raise
         else:
             return
 

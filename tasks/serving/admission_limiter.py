@@ -52,6 +52,7 @@ class Admission:
         self._limiter = limiter
         self._pages = pages
         self._ended = ended
+        self._stopped = False
         self.release = limiter.release
         limiter.left += pages
 
@@ -62,8 +63,15 @@ class Admission:
             AdmissionClosedError: no more pages are admitted.
         """
         await self._limiter.acquire()
+        if self._stopped:
+            self.release()
+            raise AdmissionClosedError
         self._pages -= 1
         self._limiter.left -= 1
+
+    def stop(self) -> None:
+        """Refuse all further pages of this document: AdmissionClosedError, also for one that waits."""
+        self._stopped = True
 
     def end(self) -> None:
         """Admit no more pages of this document: the next document's are admitted while these are read."""

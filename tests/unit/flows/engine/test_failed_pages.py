@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+import flows.engine.pages
 from tasks.core.errors import FailureReason, PageError, ServerError
 from tests.support.waiting import until_async
 from tests.unit.flows.engine.page_runs import MANY, Page, Reader, read
@@ -53,7 +56,23 @@ class TestFailures:
         reader = Reader(page)
         with pytest.raises(ServerError, match=r"^The server is gone\.$"):
             await read(work, reader, 30)
-        assert max(reader.begun) <= 70
+
+    async def test_after_an_error_that_ends_the_run_no_page_begins_however_long_prefect_takes(self, work, shown):
+        async def page(number: int, _: int) -> None:
+            if number > 40:
+                raise ServerError("The server is gone.")
+
+        async def slow_block(*arguments: Any) -> None:
+            try:
+                await shown.block(*arguments)
+            finally:
+                for _ in range(10_000):
+                    await asyncio.sleep(0)
+
+        reader = Reader(page)
+        with patch.object(flows.engine.pages, "read_block", slow_block), pytest.raises(ServerError):
+            await read(work, reader, 30)
+        assert max(reader.begun) <= 70  # those that were open, at most 30
 
     async def test_cancelling_interrupts_the_open_pages_and_begins_no_others(self, work, shown):
         async def page(number: int, _: int) -> None:

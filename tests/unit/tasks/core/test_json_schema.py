@@ -78,7 +78,7 @@ def test_a_schema_that_differs_in_order_alone_has_the_same_digest():
         ({"pattern": "\\w{1000}"}, "cannot be checked"),
         ({"anyOf": [{"pattern": f"^{at}$"} for at in range(33)]}, "it has 33 patterns; the limit is 32"),
         (nested(DEEPEST + 1), "nested more than 32 levels deep"),
-        ("[" * 50_000, "nested too deeply"),
+        (f'{{"enum": {"[" * 30_000}{"]" * 30_000}}}', "nested (too deeply|more than 32 levels deep)"),
         ({"description": "a" * LARGEST_BYTES}, "larger than 64 kB"),
         ({"$ref": "#"}, "refers to itself without end"),
         (doubling(30), "refers to itself without end, or so often"),

@@ -207,3 +207,17 @@ async def test_pages_that_were_not_admitted_are_left_until_their_document_ends()
             await admission.acquire()
         assert limiter.left == 2
     assert limiter.left == 0
+
+
+async def test_after_a_stop_a_document_admits_no_page_and_the_next_document_has_its_places():
+    limiter = AdmissionLimiter(1)
+    async with limiter.admission(3) as admission:
+        await admission.acquire()
+        waiting = asyncio.create_task(admission.acquire())
+        await settled()
+        admission.stop()
+        admission.release()
+        with pytest.raises(AdmissionClosedError):
+            await waiting
+    async with asyncio.timeout(PATIENCE), limiter.admission(1) as other:
+        await other.acquire()
