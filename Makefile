@@ -76,12 +76,9 @@ check: .venv/.installed-dev ## Lint, formatting, types and the direction of impo
 fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server, over a real llama-server (`make tools`), and the start
-	@$(BIN)/python -m tests.benchmarks.makespan
-	@$(BIN)/python -m tests.benchmarks.batch
-	@$(BIN)/python -m tests.benchmarks.text_layers
-	@$(BIN)/python -m tests.benchmarks.real_engine
-	@$(BIN)/python -m tests.benchmarks.start
+KEEP ?=
+bench: .venv/.installed-dev ## Measure starts, pages, documents, text layers and a real llama-server (`make tools`); KEEP=1 keeps the figures for docs/
+	@$(BIN)/python -m tests.benchmarks.run_all $(if $(KEEP),--keep)
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)

@@ -22,12 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from tests.benchmarks.batch_runs import Figures, Folder
-from tests.benchmarks.makespan_tables import BUILD
 from tests.benchmarks.page_times import PageTimes, write_pdf
+from tests.benchmarks.section import BUILD, Section
 from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server
 
 USUAL = ((0.05, 100), (0.05, 1000), (0.2, 100), (1.0, 100))
@@ -142,7 +140,7 @@ def main() -> None:
     cases = list(FULL) if options.full else cases
     starts = [(1.0, documents) for documents in options.start]
     columns = ("seconds", "of the ideal", "first page", "CPU, ms a document", "requests, events", "MB", "processes")
-    table = Table("page", "documents", "", *columns, "other work")
+    rows = []
     kept = []
     with tempfile.TemporaryDirectory(prefix="hearth-batch-") as name, prefect_server(Path(name)) as prefect:
         directory = Path(name)
@@ -159,11 +157,12 @@ def main() -> None:
                     for way, of in runs.items():
                         of.append(measured(prefect, server, way, folder, times, documents))
             for way, of in runs.items():
-                table.add_row(f"{seconds:g} s", f"{documents}", way, *row(way, of))
+                rows.append((f"{seconds:g} s", f"{documents}", way, *row(way, of)))
                 kept.append({"page": seconds, "documents": documents, "way": way, "runs": of})
             BUILD.mkdir(parents=True, exist_ok=True)
             (BUILD / "batch.json").write_text(json.dumps(kept))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    title = f"Batches of documents of one page, {options.slots} slots: medians and range"
+    Section("batch", title, ("page", "documents", "", *columns, "other work"), rows).show()
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ from tasks.embedded.models import DEFAULT_MODEL
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tests.benchmarks.makespan_settings import Setting, settings
-from tests.benchmarks.makespan_tables import BUILD, ON_PREFECT, RIVALS, Row, report
+from tests.benchmarks.makespan_tables import ON_PREFECT, RIVALS, Row, report
 from tests.benchmarks.page_times import PageTimes, write_pdf
+from tests.benchmarks.section import BUILD
 from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server
 
 OTHERS = ROOT / "build" / "rivals"

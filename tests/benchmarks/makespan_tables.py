@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.benchmarks.drawing import draw
+from tests.benchmarks.section import BUILD, Section
 from tests.benchmarks.servers import ROOT
-
-BUILD = ROOT / "build" / "bench"
 
 RIVALS = {
     "flow": "Hearth's flow",
@@ -29,34 +24,35 @@ Row = dict[str, Any]
 
 def show(rows: list[Row]) -> None:
     """Print them."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
     for name in dict.fromkeys(row["setting"] for row in rows if row["what"] == "makespan"):
         of = [row for row in rows if row["setting"] == name and row["what"] == "makespan"]
         sizes = list(dict.fromkeys(row["pages"] for row in of))
         ideals = ", ".join(f"{next(r['ideal'] for r in of if r['pages'] == size):.1f} s for {size}" for size in sizes)
-        table = Table("", *(f"{size} pages" for size in sizes), title=f"{name}: makespan / ideal ({ideals})")
-        for rival in dict.fromkeys(row["rival"] for row in of):
-            table.add_row(RIVALS[rival], *(_cell(of, rival, size) for size in sizes))
-        console.print(table)
+        rivals = dict.fromkeys(row["rival"] for row in of)
+        cells = [(RIVALS[rival], *(_cell(of, rival, size) for size in sizes)) for rival in rivals]
+        title = f"{name}: makespan / ideal ({ideals})"
+        Section(f"makespan {name}", title, ("", *(f"{size} pages" for size in sizes)), cells).show()
     columns = ["pages", "idle slot", "client CPU", "rendering", "Prefect CPU", "requests", "events", "MB", "other work"]
     title = "ms a page (idle slot: median and 95th percentile); requests and events a page; processors that others used"
     for name in dict.fromkeys(row["setting"] for row in rows):
-        table = Table("", *columns, title=f"{name}: {title}")
+        cells = []
         for row in [row for row in rows if row["setting"] == name and row["ratio"]]:
             rendering, renderer = row["renderer_cpu_ms"], row["renderer_mb"]
-            table.add_row(
-                RIVALS[row["rival"]],
-                str(row["pages"]),
-                idle_slots(row),
-                f"{row['client_cpu_ms'] + rendering:.1f}",
-                f"{rendering:.1f}" if rendering else "",
-                f"{row['prefect_cpu_ms']:.1f}" if row["rival"] in ON_PREFECT else "",
-                f"{row['prefect_requests']:.2f}" if row["rival"] in ON_PREFECT else "",
-                f"{row['prefect_events']:.2f}" if row["rival"] in ON_PREFECT else "",
-                f"{row['memory_mb']:.0f}" + (f" + {renderer:.0f}" if renderer else ""),
-                f"{row['others_cpu']:.2f}",
+            cells.append(
+                (
+                    RIVALS[row["rival"]],
+                    str(row["pages"]),
+                    idle_slots(row),
+                    f"{row['client_cpu_ms'] + rendering:.1f}",
+                    f"{rendering:.1f}" if rendering else "",
+                    f"{row['prefect_cpu_ms']:.1f}" if row["rival"] in ON_PREFECT else "",
+                    f"{row['prefect_requests']:.2f}" if row["rival"] in ON_PREFECT else "",
+                    f"{row['prefect_events']:.2f}" if row["rival"] in ON_PREFECT else "",
+                    f"{row['memory_mb']:.0f}" + (f" + {renderer:.0f}" if renderer else ""),
+                    f"{row['others_cpu']:.2f}",
+                )
             )
-        console.print(table)
+        Section(f"costs {name}", f"{name}: {title}", ("", *columns), cells).show()
 
 
 def report(rows: list[Row]) -> None:

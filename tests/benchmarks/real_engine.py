@@ -23,9 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
 from tasks.core.options import Options
 from tasks.inference.api import Api
 from tasks.inference.schema import Answer
@@ -35,6 +32,7 @@ from tasks.serving.clients import new_client
 from tasks.settings.settings import Settings
 from tests.benchmarks.makespan import render
 from tests.benchmarks.page_times import write_pdf
+from tests.benchmarks.section import Section
 from tests.benchmarks.servers import ROOT, prefect_server
 from tests.support.llama_server import llama_server
 from tests.support.ollama.stand_in.program import Program, installed
@@ -123,15 +121,16 @@ def measure(api: Api, slots: int, pages: int, repeats: int, directory: Path) -> 
 def report(rows: dict[tuple[Api, int], list[Turn]], pages: int) -> None:
     """Print the medians."""
     title = f"{pages} pages, real llama-server: seconds (median), and ratios in one run (median, smallest to largest)"
-    table = Table("API", "slots", "found", "flow", "loop", "ideal", "flow / loop", "flow / ideal", title=title)
+    columns = ("API", "slots", "found", "flow", "loop", "ideal", "flow / loop", "flow / ideal")
+    cells = []
     for (api, slots), turns in rows.items():
         ratios = [sorted(turn.flow / other for turn, other in pairs) for pairs in (
             [(turn, turn.bare) for turn in turns], [(turn, turn.ideal) for turn in turns])]  # fmt: skip
         seconds = (median(getattr(turn, name) for turn in turns) for name in ("flow", "bare", "ideal"))
         shown = (f"{median(each):.2f} ({each[0]:.2f}-{each[-1]:.2f})" for each in ratios)
         found = ", ".join(sorted({str(turn.found) for turn in turns}))
-        table.add_row(api, str(slots), found, *(f"{each:.1f}" for each in seconds), *shown)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+        cells.append((api, str(slots), found, *(f"{each:.1f}" for each in seconds), *shown))
+    Section("real-engine", title, columns, cells).show()
 
 
 def main() -> None:

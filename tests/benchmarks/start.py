@@ -9,7 +9,6 @@ prints when each part of that was over. `--python` names the interpreter of anot
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
 import subprocess
@@ -25,9 +24,8 @@ from secrets import token_hex
 from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
+from tests.benchmarks.section import Section
 from tests.support import pdfs
 from tests.support.environment import clean
 from tests.support.prefect_home import password_in
@@ -64,7 +62,7 @@ class Place:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, took
 
 
-def commands(place: Place, rounds: int) -> Table:
+def commands(place: Place, rounds: int) -> Section:
     """Measure the commands in turns."""
     asked = {
         "control: a loop": [place.python, "-c", _CONTROL],
@@ -78,20 +76,15 @@ def commands(place: Place, rounds: int) -> Table:
     for _ in range(rounds):
         for name, command in asked.items():
             took[name].append(place.run(command))
-    table = Table("command", "processor s", "least", "most", "of the import", "s")
+    rows = []
     base = statistics.median(cpu for cpu, _ in took[_IMPORT])
     for name, figures in took.items():
         cpus, seconds = zip(*figures, strict=True)
         median = statistics.median(cpus)
-        table.add_row(
-            name,
-            f"{median:.2f}",
-            f"{min(cpus):.2f}",
-            f"{max(cpus):.2f}",
-            f"{median / base:.2f}",
-            f"{statistics.median(seconds):.2f}",
-        )
-    return table
+        shown = (median, min(cpus), max(cpus), median / base, statistics.median(seconds))
+        rows.append((name, *(f"{each:.2f}" for each in shown)))
+    columns = ("command", "processor s", "least", "most", "of the import", "s")
+    return Section("commands", "Commands, medians of turns", columns, rows)
 
 
 @contextmanager
@@ -108,16 +101,17 @@ def prefect_up(place: Place) -> Iterator[tuple[httpx.Client, float]]:
         place.run(place.hearth("stop", "--force"))
 
 
-def runs(client: httpx.Client, place: Place, rounds: int) -> Table:
-    """Have the document read by the worker, and measure when each part was over."""
+def runs(client: httpx.Client, place: Place, rounds: int) -> list[tuple[str, ...]]:
+    """Have the document read by the worker; return median, least and most of the seconds until each part was over."""
     deployment = client.get(f"/deployments/name/{_DEPLOYMENT}").raise_for_status().json()["id"]
     job = {"document": str(place.directory / "page.pdf"), "force": True}
     parts = [_run(client, deployment, job) for _ in range(rounds + 1)][1:]  # the first one starts the page server
-    table = Table("from the POST, s", "median", "least", "most")
+    rows = []
     for name in parts[0]:
         seconds = [each[name] for each in parts]
-        table.add_row(name, f"{statistics.median(seconds):.1f}", f"{min(seconds):.1f}", f"{max(seconds):.1f}")
-    return table
+        shown = (statistics.median(seconds), min(seconds), max(seconds))
+        rows.append((name, *(f"{each:.1f}" for each in shown)))
+    return rows
 
 
 def _run(client: httpx.Client, deployment: str, job: dict[str, Any]) -> dict[str, float]:
@@ -169,7 +163,6 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--only", choices=["commands", "runs"])
     arguments = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 120)
     for part in ("commands", "runs"):
         if arguments.only not in {None, part}:
             continue
@@ -177,13 +170,15 @@ def main() -> None:
             place = Place(Path(name), arguments.python)
             pdfs.written(place.directory / "page.pdf", "The harbour is quiet in the morning.")
             if part == "commands":
-                console.print(commands(place, arguments.rounds))
+                commands(place, arguments.rounds).show()
                 place.run(place.hearth("stop", "--force"))
                 continue
             with prefect_up(place) as (client, seconds):
-                console.print(f"hearth up in an empty directory: {seconds:.1f} s")
-                console.print(runs(client, place, arguments.rounds))
-    console.print(f"load: {os.getloadavg()[0]:.1f}")
+                rows = [("hearth up in an empty directory", f"{seconds:.1f}", "", "")]
+                rows += [(f"from a POST: {part}", *shown) for part, *shown in runs(client, place, arguments.rounds)]
+                Section(
+                    "runs", "Seconds until Prefect is up, and until a run", ("", "median", "least", "most"), rows
+                ).show()
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ import time
 from pathlib import Path
 
 import pymupdf
-from rich.console import Console
-from rich.table import Table
 
+from tests.benchmarks.section import Section
 from tests.benchmarks.servers import ROOT, Machine
 from tests.support.environment import clean
 from tests.support.layers import PROSE
@@ -92,7 +91,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="the table shows medians and the range")
     options = parser.parse_args()
     columns = ("pages", "seconds", "CPU, s", "CPU, ms a page", "bare get_text, CPU, ms a page", "cost", "other work")
-    table = Table(*columns)
+    rows = []
     with tempfile.TemporaryDirectory(prefix="hearth-layers-") as name:
         for pages in options.pages:
             path = Path(name) / f"{pages}.pdf"
@@ -103,8 +102,9 @@ def main() -> None:
             cpu, others = (statistics.median(run[what] for run in runs) for what in ("cpu", "others"))
             shown = f"{statistics.median(seconds):.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f})"
             each = (f"{cpu * 1000 / pages:.1f}", f"{bare * 1000 / pages:.1f}")
-            table.add_row(f"{pages}", shown, f"{cpu:.1f}", *each, "USD 0", f"{others:.2f}")
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+            rows.append((f"{pages}", shown, f"{cpu:.1f}", *each, "USD 0", f"{others:.2f}"))
+    title = "`hearth read --text-layer auto`, from its call to its end: medians and range"
+    Section("text-layers", title, columns, rows).show()
 
 
 if __name__ == "__main__":
