@@ -4,7 +4,9 @@ It lets a machine without a GPU or Ollama read pages through the same client cod
 Ollama. Fields, status codes and error bodies are those of Ollama 0.33.
 
     engine, tesseract   engines, and the default one
-    lines, tables       the text of a page, from where its lines and words stand
+    found, spaces       the lines that it found, with the spaces that it left out
+    layout              the text of a page, from where its lines stand
+    lines, tables       paragraphs, and tables of numbers
     images              images before an engine reads them
     languages           trained data on this machine
     models, custom      the store that `pull` fills, and the one of a custom engine

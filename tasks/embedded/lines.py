@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tasks.embedded.tables import Word
+from tasks.embedded.tables import Box, Word
 
 SAME_ROW = 0.6
 """Part of the height of the lower one that two pieces of a row share."""
@@ -19,10 +19,16 @@ class Line:
     Attributes:
         word: its text and box.
         begins: whether a paragraph begins with it.
+        words: of which it consists, from the left.
+        block: the box of the part of the page to which it belongs.
+        is_table: whether that part is a table, as the recogniser says.
     """
 
     word: Word
     begins: bool
+    words: tuple[Word, ...] = ()
+    block: Box = (0, 0, 0, 0)
+    is_table: bool = False
 
 
 def joined(lines: Iterable[Line]) -> str:

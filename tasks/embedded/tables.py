@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
+from typing import TypeAlias
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
 
 LEAST_ROWS, LEAST_COLUMNS = 3, 3
 LEAST_NUMBERS = 0.5
@@ -45,8 +49,8 @@ class Word:
 def markdown_table(words: Sequence[Word]) -> str | None:
     """Return a table of numbers as Markdown, after the lines above it; None if it is none."""
     height = median(word.height for word in words) if words else 0.0
-    rows = [_cells(row, height) for row in _rows(words, height)]
-    columns = _columns([row for row in rows if len(row) > 1])
+    rows = [cells_of(row, height) for row in rows_of(words, height)]
+    columns = columns_of([row for row in rows if len(row) > 1])
     if len(rows) < LEAST_ROWS or len(columns) < LEAST_COLUMNS or not _has_numbers(rows, columns):
         return None
     texts = [_texts(row, columns) for row in rows]
@@ -61,7 +65,7 @@ def markdown_table(words: Sequence[Word]) -> str | None:
     return "\n".join([*above, *([""] if above else []), *table])
 
 
-def _rows(words: Sequence[Word], height: float) -> list[list[Word]]:
+def rows_of(words: Sequence[Word], height: float) -> list[list[Word]]:
     """Return the words of each row, from the top and from the left."""
     rows: list[list[Word]] = []
     for word in sorted(words, key=lambda word: word.middle):
@@ -72,7 +76,7 @@ def _rows(words: Sequence[Word], height: float) -> list[list[Word]]:
     return [sorted(row, key=lambda word: word.left) for row in rows]
 
 
-def _cells(row: Sequence[Word], height: float) -> list[Word]:
+def cells_of(row: Sequence[Word], height: float) -> list[Word]:
     """Join the words of a row that belong to one cell; a currency belongs to the amount after it."""
     cells: list[Word] = []
     for word in row:
@@ -85,7 +89,7 @@ def _cells(row: Sequence[Word], height: float) -> list[Word]:
     return cells
 
 
-def _columns(rows: Sequence[Sequence[Word]]) -> list[tuple[int, int]]:
+def columns_of(rows: Sequence[Sequence[Word]]) -> list[tuple[int, int]]:
     """Return where each column begins and ends: where more rows have ink than may cross a gap."""
     cells = [cell for row in rows for cell in row]
     covered = [0] * (max((cell.right for cell in cells), default=0) + 1)

@@ -4,10 +4,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 # Read when the library loads its OpenMP runtime: with one thread per reader two readers run side by
 # side, while several threads per page mostly wait for one another.
@@ -17,14 +15,11 @@ import tesserocr
 from PIL import Image
 
 from tasks.embedded.engine import PageText, Reader
+from tasks.embedded.found import lines_of
 from tasks.embedded.images import decode_grey
-from tasks.embedded.lines import Line, joined
-from tasks.embedded.tables import Word, markdown_table
+from tasks.embedded.layout import text_of
 from tasks.scans.lines import likely_turns, turned
 from tasks.scans.skew import level
-
-Box: TypeAlias = tuple[int, int, int, int]
-"""Left, top, right and bottom, in pixels."""
 
 UPRIGHT_CONFIDENCE = 75
 """Mean word confidence, in percent, below which a page is read again upside down.
@@ -109,42 +104,10 @@ class TesseractReader:
             self._api.SetImageBytes(page.tobytes(), page.width, page.height, 1, page.width)
             self._api.SetSourceResolution(RESOLUTION_DPI)
             self._api.Recognize()
-            text = tidy(self._text())
+            text = tidy(text_of(list(lines_of(self._api.GetIterator(), page))))
             return Reading(text, self._api.MeanTextConf() if text else 0)
         finally:
             self._api.Clear()
-
-    def _text(self) -> str:
-        """Return the text of the page's paragraphs, and its tables of numbers as Markdown."""
-        tables = {box: table for box, words in self._words_of_tables() if (table := markdown_table(words))}
-        lines, level = list[Line](), tesserocr.RIL.TEXTLINE
-        for line in tesserocr.iterate_level(self._api.GetIterator(), level):
-            if line.Empty(level):
-                continue
-            block = line.BoundingBox(tesserocr.RIL.BLOCK)
-            is_first = bool(line.IsAtBeginningOf(tesserocr.RIL.BLOCK))
-            if block not in tables:
-                begins = is_first or bool(line.IsAtBeginningOf(tesserocr.RIL.PARA))
-                word = Word(line.GetUTF8Text(level).strip(), *line.BoundingBox(level))
-                lines.append(Line(word, begins=begins))
-            elif is_first:
-                lines.append(Line(Word(tables[block], *block), begins=True))
-        return joined(lines)
-
-    def _words_of_tables(self) -> Iterator[tuple[Box, list[Word]]]:
-        """Yield the box of each block that Tesseract takes for a table, with its words."""
-        block, level = tesserocr.RIL.BLOCK, tesserocr.RIL.WORD
-        box, words = None, list[Word]()
-        for word in tesserocr.iterate_level(self._api.GetIterator(), level):
-            if word.BlockType() != tesserocr.PT.TABLE or word.Empty(level):
-                continue
-            if word.BoundingBox(block) != box:
-                if box is not None:
-                    yield box, words
-                box, words = word.BoundingBox(block), []
-            words.append(Word(word.GetUTF8Text(level), *word.BoundingBox(level)))
-        if box is not None:
-            yield box, words
 
 
 def tidy(text: str) -> str:

@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
+from tasks.documents.sample import sample_pages
+from tests.benchmarks.accuracy import SAMPLE_CHECKS, character_errors
+from tests.benchmarks.page_checks import load_checks
 from tests.integration.embedded.pages import LEFT, PARAGRAPHS, RIGHT, png
 from tests.support.waiting import PATIENCE, until
 
@@ -45,6 +48,15 @@ def test_the_text_has_no_form_feed_and_no_space_at_its_ends(reading, page):
 
 def test_columns_are_read_one_after_the_other(reading, two_columns):
     assert flat(reading.read(png(two_columns))) == f"{LEFT} {RIGHT}"
+
+
+def test_a_table_keeps_its_columns_and_the_spaces_between_them(reading):
+    (scan, text), number = list(sample_pages())[2], 3
+    size = (round(scan.width * 1288 / scan.height), 1288)
+    read = reading.read(png(scan.resize(size, Image.Resampling.LANCZOS)))
+    assert character_errors(read, text) < 0.01
+    checks = [check for check in load_checks(SAMPLE_CHECKS) if check.page == number]
+    assert [check.id for check in checks if not check.passes(read)] == []
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
