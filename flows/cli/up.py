@@ -41,10 +41,12 @@ def up(
     refuse_other_encodings()
     settings = load_settings()  # before Prefect reads .env, too
     check_environment()  # network settings that the worker would silently ignore
-    with show_progress():
-        from flows.local.bring_up import bring_up
+    from flows.local.bring_up import bring_up
+    from flows.local.deployer import deployer
+    from flows.local.prefect_yaml import prefect_yaml
 
-        running = asyncio.run(bring_up(settings, prefect_file))
+    with deployer(prefect_file or prefect_yaml()) as deploying, show_progress():
+        running = asyncio.run(bring_up(settings, deploying))
     out.say(f"Prefect is up at {running.ui}")
     place = f"PREFECT_API_URL={running.ui}/api "
     if running.password is not None:

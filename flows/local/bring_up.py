@@ -1,7 +1,6 @@
 """Start Prefect on this machine: a server, Hearth's deployments, and a worker that runs them."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -10,19 +9,15 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import get_current_settings
-from prefect.workers.process import ProcessWorker
 
+from flows.local.deployer import Deployer
+from flows.local.pool import create_pool
 from flows.local.prefect_server import prefect_api
-from flows.local.prefect_yaml import prefect_yaml
 from flows.local.profile import keep_profile
-from flows.local.worker import POOL
 from flows.orchestrator.automations import AutomationOptions, define_automations
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
-from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
 from tasks.core.network import without_credentials
 from tasks.settings.settings import Settings
@@ -32,8 +27,6 @@ _FOR = "for "
 _VANISHED = "Hearth: a run vanished"
 _ANSWER_SECONDS = 10.0
 _STOP_SECONDS = 60.0
-_ATTEMPTS = 3
-_BUSY_MESSAGES = ("503 Service Unavailable", "ReadTimeout", "database is locked")
 _FOR_EVER = 10 * 365 * 86_400.0
 # For busy machines; a worker that fails is noticed sooner.
 _DEADLINE_SECONDS = 600.0
@@ -47,10 +40,8 @@ class RunningPrefect:
     password: str | None = field(repr=False)
 
 
-async def bring_up(settings: Settings, deployments: Path | None = None) -> RunningPrefect:
+async def bring_up(settings: Settings, deployer: Deployer) -> RunningPrefect:
     """Start the server, create the deployments, and start the worker, as far as they are missing.
-
-    `deployments` is a file with deployments; Hearth's own if None.
 
     Raises:
         ServerError: the server or the worker does not start, or a deployment is not created; a worker that was started
@@ -61,7 +52,7 @@ async def bring_up(settings: Settings, deployments: Path | None = None) -> Runni
         await create_pool()
         await end_orphans(settings.home)
         emit(Progress("creating the deployments and starting the worker"))
-        deploying = asyncio.to_thread(deploy, deployments or prefect_yaml(), api.environment())
+        deploying = asyncio.to_thread(deployer.deploy, api.environment())
         await _together(deploying, _start_worker(api.url, settings))
         if api.own is not None:
             async with get_client() as client:
@@ -101,22 +92,6 @@ async def _answers(api: str) -> bool:
     return False
 
 
-async def create_pool() -> None:
-    """Create the work pool. An existing one keeps its settings."""
-    pool = WorkPoolCreate(
-        name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
-    )
-    async with get_client() as client:
-        with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(pool)
-        found = await client.read_work_pool(POOL)
-    if found.type != ProcessWorker.type:
-        raise ServerError(
-            f"Prefect has a work pool {POOL} of type {found.type}, which a process on this machine cannot serve. "
-            f"Start a worker of that type, or delete the pool: prefect work-pool delete {POOL}"
-        )
-
-
 def _worker(api: str) -> ServerSpec:
     def environment(port: int) -> dict[str, str]:
         place = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
@@ -126,21 +101,6 @@ def _worker(api: str) -> ServerSpec:
     command = [sys.executable, "-P", "-m", "flows.local.worker", here]
     variant, about = f"{sys.executable} {api} {here}", f"{_FOR}{without_credentials(api)} in {here}"
     return ServerSpec(_WORKER, lambda _port: command, "/health", variant, environment, about=about)
-
-
-def deploy(file: Path, environment: dict[str, str]) -> None:
-    """Create the deployments with Prefect's command, and repeat it if the server was only busy."""
-    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file.absolute())]
-    program = [sys.executable, "-P", "-m", *command]
-    for attempt in range(1, _ATTEMPTS + 1):
-        # In /, because Prefect imports modules from its working directory.
-        done = subprocess.run(program, env=environment, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603 - Prefect's own command
-        if not done.returncode:
-            return
-        output = done.stdout + done.stderr
-        if attempt == _ATTEMPTS or not any(busy in output for busy in _BUSY_MESSAGES):
-            last = (output.strip().splitlines() or ["it printed nothing"])[-1]
-            raise ServerError(f"`{' '.join(command)}` failed: {last}")
 
 
 async def _create_vanished_automation(client: PrefectClient) -> None:

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from flows.local.run_launcher import BEGIN, SIZE, receive
 from tasks.settings.trust import ignore_config_files
@@ -54,6 +55,7 @@ class Fork(Exception):  # noqa: N818 - it unwinds the server in a fork, so that 
             os.dup2(descriptor, number)
         request.close()
         os.chdir(request.directory)
+        logged = _logging_settings()
         os.environ.clear()
         os.environ.update(request.environment)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,6 +63,8 @@ class Fork(Exception):  # noqa: N818 - it unwinds the server in a fork, so that 
         time.tzset()
         sys.argv = sys.argv[:1]
         _read_settings()
+        if _logging_settings() != logged:
+            _configure_logging()
 
 
 def receive_request(connection: socket.socket) -> Request | None:
@@ -80,15 +84,28 @@ def receive_request(connection: socket.socket) -> Request | None:
 
 
 def _read_settings() -> None:
-    """Have Prefect read its settings again, and configure logging by them, as it does on import."""
+    """Have Prefect read its settings again, as it does on import."""
     from prefect.context import refresh_global_settings_context
-    from prefect.logging.configuration import PROCESS_LOGGING_CONFIG, setup_logging
 
     from flows.orchestrator.ephemeral import secure_ephemeral_server
 
     ignore_config_files()
     refresh_global_settings_context()
     secure_ephemeral_server()
+
+
+def _logging_settings() -> tuple[Any, dict[str, str]]:
+    """Return all that may change in a run's environment and configures its logging."""
+    from prefect.settings import get_current_settings
+
+    variables = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_LOGGING_")}
+    return get_current_settings().logging, variables
+
+
+def _configure_logging() -> None:
+    """Have Prefect configure logging anew: that takes 70 ms of processor time (measured)."""
+    from prefect.logging.configuration import PROCESS_LOGGING_CONFIG, setup_logging
+
     logging.root.handlers.clear()
     PROCESS_LOGGING_CONFIG.clear()
     setup_logging()

@@ -11,14 +11,18 @@ from importlib import import_module
 from tasks.core.imports import importing
 
 FLOWS = ("flows.process_document", "flows.process_batch", "flows.idle_shutdown", "flows.plan_costs")
+_USED_BY_RUNS = (
+    *("prefect.flow_engine", "prefect.task_engine", "prefect.runner", "prefect.utilities.visualization"),
+    *("anyio._backends._asyncio", "websockets.asyncio.client", "encodings.idna"),
+)
 
 
-def import_flows() -> None:
-    """Import the installed flows, so that Prefect does not search the working directory for them."""
+def import_engine() -> None:
+    """Import the installed flows, so that Prefect does not search the working directory for them, and what they use."""
     from tasks.core.authorities import read_authorities_late
 
     read_authorities_late()
-    for name in FLOWS:
+    for name in FLOWS + _USED_BY_RUNS:
         import_module(name)
 
 
@@ -34,7 +38,7 @@ def run() -> None:
 def main() -> None:
     """Import the flows, and run the flow run."""
     with importing():
-        import_flows()
+        import_engine()
     run()
 
 

@@ -1,8 +1,8 @@
 """A process that has imported Prefect and Hearth's flows, and forks for each run, so that no run waits for imports.
 
-`python -m flows.local.warm_engine LISTENER` is started by the worker (`flows.local.process_worker`). Each fork is a
-process of its own with the environment, directory and descriptors of the run's process (`flows.local.run_launcher`),
-and is killed if that is. Where a fork would differ from a new process, there is none, and the run starts anew: another
+It is itself a fork of the worker (`flows.local.worker`), which has imported the same. Each fork for a run is a process
+of its own with the environment, directory and descriptors of the run's process (`flows.local.run_launcher`), and is
+killed if that is. Where a fork would differ from a new process, there is none, and the run starts anew: another
 environment of the interpreter, other settings that Prefect reads on import, or code that was changed since.
 
 When the worker has ended, and the last run after it, this process ends.
@@ -16,15 +16,14 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib import import_module
+from secrets import token_hex
 
 from flows.local.forked_run import Fork, Request, receive_request
-from flows.local.run_engine import import_flows, run
+from flows.local.run_engine import run
 from flows.local.run_launcher import peer_is_us
-from tasks.core.imports import importing
 
 _REQUEST_SECONDS = 5.0
-_USED_BY_RUNS = ("prefect.flow_engine", "prefect.task_engine", "prefect.runner", "websockets.asyncio.client")
+_MOST_WAITING = 64
 _FIXED = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OPENSSL_", "PREFECT_")
 """Variables that an interpreter, its libraries or Prefect read when they start."""
 _FREE = ("PREFECT__", "PREFECT_API_", "PREFECT_CLIENT_", "PREFECT_LOGGING_", "PREFECT_UI_", "PREFECT_WORKER_")
@@ -120,6 +119,7 @@ class _Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._events.close()
+        os.close(self._worker)
         for each in (self._listener, self._woken, self._wake, *self._running.values()):
             each.close()
 
@@ -149,20 +149,35 @@ def _changes(files: Iterable[str]) -> list[int]:
     return changes
 
 
-def main() -> None:
-    """Serve; in each fork, do the run."""
-    with importing():
-        import_flows()
-        for name in _USED_BY_RUNS:
-            import_module(name)
-    if threading.active_count() > 1:  # a fork has none but its own
-        sys.exit("No run is forked: an import has started a thread.")
+def start_warm_engine() -> str | None:
+    """Fork the engine, and return the abstract address where it serves; None where a run cannot be forked.
+
+    Call it when all is imported, and before a thread or an event loop is started.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:  # a fork has no thread but its own
+        return None
+    address = f"hearth-{token_hex(16)}"
+    worker, held = os.pipe()  # the other end stays open until this process ends
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{address}")
+        listener.listen(_MOST_WAITING)
+        if os.fork() == 0:
+            os.close(held)
+            serve(listener, worker)
+            sys.exit()
+    os.close(worker)
+    return address
+
+
+def serve(listener: socket.socket, worker: int) -> None:
+    """Serve; in each fork, do the run.
+
+    Args:
+        listener: where runs ask.
+        worker: a pipe that the worker holds open.
+    """
     try:
-        _Server(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno()).serve()
+        _Server(listener, worker).serve()
     except Fork as fork:
         fork.become()
         run()
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,8 @@ from tests.integration.prefect.hearth_up import Up, brought_up, processes
 from tests.support.pdfs import written
 from tests.support.waiting import until
 
+MODULE = "flows.local.worker"
+
 pytestmark = pytest.mark.long("starts Prefect's server, a worker and four runs: 40 s")
 
 
@@ -22,9 +24,10 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def forks(up: Up) -> list[psutil.Process]:
-    """The forks of the warm engine."""
-    ours = [each for each in processes("HEARTH_HOME", str(up.home)) if "flows.local.warm_engine" in each.cmdline()]
-    return [each for each in ours if each.parent() in ours]
+    """The forks of the warm engine, which is itself a fork of the worker."""
+    found = [each for each in processes("HEARTH_HOME", str(up.home)) if each.cmdline()[2:4] == ["-m", MODULE]]
+    engines = [each for each in found if each.parent() in found]
+    return [each for each in engines if each.parent() in engines]
 
 
 def begun(up: Up, directory: Path) -> tuple[str, psutil.Process]:

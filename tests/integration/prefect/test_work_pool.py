@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.local import bring_up as up
+from flows.local import pool as module
 from tasks.core.errors import ServerError
 from tests.support.commands import PrefectServer
 
@@ -18,21 +18,21 @@ NAME = "made-by-the-test"
 @pytest.fixture
 def pool(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of the pool that is brought up; it goes with the test."""
-    monkeypatch.setattr(up, "POOL", NAME)
+    monkeypatch.setattr(module, "POOL", NAME)
     with temporary_settings({PREFECT_API_URL: prefect.api}):
         yield NAME
     httpx.delete(f"{prefect.api}/work_pools/{NAME}").raise_for_status()
 
 
 async def test_a_missing_pool_is_created_for_local_processes(prefect: PrefectServer, pool: str):
-    await up.create_pool()
+    await module.create_pool()
     assert prefect.ask("GET", f"work_pools/{pool}").json()["type"] == "process"
 
 
 async def test_the_variables_of_an_existing_pool_are_kept(prefect: PrefectServer, pool: str):
     template = {"job_configuration": {"env": {"OURS": "1"}}, "variables": {"type": "object", "properties": {}}}
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "process", "base_job_template": template})
-    await up.create_pool()
+    await module.create_pool()
     found = prefect.ask("GET", f"work_pools/{pool}").json()["base_job_template"]
     assert found["job_configuration"]["env"] == {"OURS": "1"}
 
@@ -40,4 +40,4 @@ async def test_the_variables_of_an_existing_pool_are_kept(prefect: PrefectServer
 async def test_a_pool_of_another_type_is_refused_with_a_remedy(prefect: PrefectServer, pool: str):
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "docker"})
     with pytest.raises(ServerError, match=rf"work pool {pool} of type docker.*prefect work-pool delete {pool}"):
-        await up.create_pool()
+        await module.create_pool()

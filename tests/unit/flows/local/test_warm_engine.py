@@ -20,12 +20,16 @@ from tests.support.environment import clean
 from tests.support.waiting import PATIENCE, until
 
 ENGINE = """
-import os, sys
+import os, socket, sys
 sys.path.insert(0, os.environ["CODE"])
 import changing
 from flows.local import warm_engine
+from flows.local.run_engine import import_engine
+from tasks.core.imports import importing
+with importing():
+    import_engine()
 warm_engine.run = lambda: exec(os.environ["DO"], {})
-warm_engine.main()
+warm_engine.serve(socket.socket(fileno=int(sys.argv[1])), os.dup(0))
 """
 """The warm engine, whose runs do what a variable says."""
 
