@@ -7,6 +7,7 @@ connection is kept for its next request.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 import threading
@@ -15,11 +16,13 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from tests.faults.marks import Page, page_asked
 from tests.faults.wire_faults import GENERATE, HARMLESS, SAID, Call, Fault, Kind, Plan, broken, nothing
 
-_SETTLE_S = 0.02
+_PASSES = 20
+"""Of the loop, in which what has been answered is noted as such."""
 
 
 class FaultProxy:
@@ -39,18 +42,19 @@ class FaultProxy:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname, parts.port)
         self._counts: Counter[object] = Counter()
-        self._inside = 0
+        self._inside: dict[asyncio.StreamWriter, Call] = {}
         self._deaf = 0
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
         self._later: set[asyncio.Task[None]] = set()
-        listening = _listening(0)
-        self._port = listening.getsockname()[1]
+        self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
+        # Bound to the end, so that nobody else gets the port while the proxy refuses connections.
+        self._bound = _bound(0)
+        self._port = self._bound.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy")
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(listening), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def asked(self, page: Page | None = None) -> list[Call]:
         """The requests for a page, or for any."""
@@ -62,28 +66,34 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._bound.close()
 
-    async def _listen(self, listening: socket.socket) -> None:
+    async def _listen(self) -> None:
+        listening = _bound(self._port)
+        listening.listen(256)
         self._server = await asyncio.start_server(self._connected, sock=listening, limit=2**26)
 
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        tasks = {*self._connections, *self._later}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in self._transports:  # of connections that nobody had begun to serve, or with unsent bytes
+            transport.abort()
+        await asyncio.sleep(0)  # they close their sockets
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[object, object, None]:
+        self._transports.add(writer.transport)
+        return self._served(reader, writer)
+
+    async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._requests(reader, writer)
         except (OSError, EOFError, asyncio.CancelledError):  # either side went away, or the proxy ends
             _reset(writer)
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,6 +105,9 @@ class FaultProxy:
                 body = await reader.readexactly(int(_header(head, b"content-length") or 0))
                 ahead = asyncio.ensure_future(reader.read(1))
                 call = self._noted(head, body)
+                if call.page is not None:
+                    self._inside[writer] = call
+                    self._soon(self._counted())
                 answering = asyncio.ensure_future(self._answer(call, head + body, writer))
                 try:
                     await asyncio.wait({answering, ahead}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +118,7 @@ class FaultProxy:
                 finally:
                     answering.cancel()
                     await asyncio.wait({answering})
-                    self._inside -= call.page is not None
+                    self._inside.pop(writer, None)
         finally:
             ahead.cancel()
 
@@ -116,17 +129,17 @@ class FaultProxy:
         call = Call(path, page, self._counts[page or path], time.time())
         call.fault = self.plan(call)
         self.calls.append(call)
-        if page is not None:
-            self._inside += 1
-            self._soon(self._counted())
         return call
 
     async def _counted(self) -> None:
-        """Count who is inside, a moment later: clients that have left must have been seen to leave."""
-        await asyncio.sleep(_SETTLE_S)
-        for _ in range(20):
+        """Count who waits for a page; whoever has left or was answered before this page came does so no more."""
+        for _ in range(_PASSES):
             await asyncio.sleep(0)
-        self.pages_at_once = max(self.pages_at_once, self._inside)
+        left = select.poll()
+        waiting = [writer for writer, call in self._inside.items() if not (call.delivered or writer.is_closing())]
+        for writer in waiting:
+            left.register(writer.get_extra_info("socket"), select.POLLRDHUP)
+        self.pages_at_once = max(self.pages_at_once, len(waiting) - len(left.poll(0)))
 
     async def _answer(self, call: Call, request: bytes, writer: asyncio.StreamWriter) -> None:
         fault = call.fault or Fault(Kind.LATENCY)
@@ -158,6 +171,7 @@ class FaultProxy:
     async def _asked(self, call: Call, request: bytes) -> tuple[bytes, bytes]:
         """The server's answer, head and body."""
         reader, writer = await asyncio.open_connection(*self._upstream, limit=2**26)
+        self._transports.add(writer.transport)
         try:
             writer.write(request)
             await writer.drain()
@@ -181,7 +195,7 @@ class FaultProxy:
         await asyncio.sleep(seconds)
         self._deaf -= 1
         if not self._deaf:
-            await self._listen(_listening(self._port))
+            await self._listen()
 
     def _soon(self, work: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(work)
@@ -197,13 +211,12 @@ def _header(head: bytes, name: bytes) -> str | None:
     return None
 
 
-def _listening(port: int) -> socket.socket:
+def _bound(port: int) -> socket.socket:
     # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
-    listening = socket.socket(proto=socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
-    listening.listen(256)
-    return listening
+    bound = socket.socket(proto=socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

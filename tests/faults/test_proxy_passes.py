@@ -17,7 +17,7 @@ from tests.faults.proxy import fault_proxy
 from tests.faults.wire_faults import GENERATE, HARMLESS, Kind
 from tests.support.ollama.scripted import Say, cut, says
 from tests.support.ollama.wire import Body
-from tests.support.waiting import until, until_async
+from tests.support.waiting import PATIENCE, until, until_async
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -38,7 +38,7 @@ def test_a_slow_answer_is_complete(proxied, kind):
 
 
 def test_a_drip_arrives_in_many_pieces(proxied):
-    with connected(proxied(Kind.DRIP, 0.5)) as connection:
+    with connected(proxied(Kind.DRIP, PATIENCE)) as connection:
         connection.sendall(REQUEST)
         first = received(connection)
     assert first.startswith(b"HTTP/1.1")
