@@ -15,6 +15,7 @@ from tests.support.aws.wire import Answer, Call, Proceed, error_answer, xml_answ
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 FINAL = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
+LAUNCHES = {"CreateFleet", "RunInstances"}
 CHANGES = {"StartInstances": "pending", "StopInstances": "stopping", "TerminateInstances": "shutting-down"}
 OBEYS = {"StartInstances": {"stopped", "running", "pending"}, "StopInstances": {"running", "stopped", "stopping"}}
 VERBS = {"StartInstances": "started", "StopInstances": "stopped"}
@@ -32,6 +33,7 @@ class Lifecycle:
         invisible_s: how long new ones are hidden.
         reasons: code and message of StateReason, by instance.
         watchers: are told of every change of state.
+        changing: calls under way whose changes moto may know already, and nobody here yet.
     """
 
     def __init__(self, moto: AsyncDirect) -> None:
@@ -40,6 +42,7 @@ class Lifecycle:
         self.invisible_s = 0.0
         self.reasons: dict[str, tuple[str, str]] = {}
         self.watchers: list[Callable[[str, str], None]] = []
+        self.changing = 0
         self._moves: dict[str, tuple[str, float]] = {}
         self._hidden: dict[str, float] = {}
         self._started: dict[str, datetime] = {}
@@ -85,12 +88,16 @@ class Lifecycle:
             return error_answer(call, code, f"The instance ID '{unknown[0]}' does not exist")
         if refusal := await self._refusal(call):
             return refusal
-        answer = await proceed(call)
-        if answer.ok and call.action in {"CreateFleet", "RunInstances"}:
-            self._launched(answer)
-        if answer.ok and call.action in CHANGES:
-            return self._changed(call, answer)
-        return answer
+        if call.action not in {*LAUNCHES, *CHANGES}:
+            return await proceed(call)
+        self.changing += 1
+        try:
+            answer = await proceed(call)
+            if answer.ok and call.action in LAUNCHES:
+                self._launched(answer)
+            return self._changed(call, answer) if answer.ok and call.action in CHANGES else answer
+        finally:
+            self.changing -= 1
 
     async def _refusal(self, call: Call) -> Answer | None:
         if call.action not in OBEYS:

@@ -171,7 +171,8 @@ class Machines:
             before = self._changes
             instances = self._moto.instances()
             with self._lock:
-                if self._changes == before:
+                # What moto told may be a change whose call is not answered yet: of that no state is known.
+                if self._changes == before and not self._aws.lifecycle.changing:
                     self._reconcile(instances)
                 # Under the lock, so that nothing starts on a machine that is going.
                 for due in sorted(each for each in list(self._due) if each.at <= time.monotonic()):
