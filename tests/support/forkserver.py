@@ -27,8 +27,11 @@ from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
-SESSION = "TESTS_SESSION"
-"""Names the directory and the process of the test run, for its worker processes."""
+SESSION = "XDG_TESTS_SESSION"
+"""Names the directory and the process of the test run, for its worker processes.
+
+Servers of this machine inherit few variables: those of XDG are among them.
+"""
 
 SETTINGS = {
     **{"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},

@@ -1,8 +1,8 @@
 """A pytest plugin: a test run that leaves a process behind fails, and names the test that started it.
 
 Every process of a run inherits two variables: the run's directory, and pytest's name of the current test. A port or a
-lock is held by a process, so none is left where no process is. After a run that was interrupted or killed, `sweeper`
-ends what its tests could not end.
+lock is held by a process, so none is left where no process is. A test or a fixture that fails may not come to end what
+it has started: that is ended for it. After a run that was interrupted or killed, `sweeper` does so.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,16 +27,20 @@ from tests.support.forkserver import SESSION
 _GRACE_SECONDS = float(os.environ.get("TESTS_GRACE_SECONDS", "30"))
 """What was asked to end may take so long on a busy machine."""
 
+_TICK_SECONDS = 0.01
+"""The system tells the start of a process so exactly."""
+
 _FORK_SERVER = "tests.support.forkserver_main"
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A process that a test left behind."""
+    """A process that a test left behind; `worker` of xdist started it, or "" where that is the fork server's matter."""
 
     process: psutil.Process
     command: str
     test: str
+    worker: str
 
     def __str__(self) -> str:
         return f"process {self.process.pid} of {self.test}: {self.command}"
@@ -51,11 +56,12 @@ def leftovers(session: str) -> Iterator[Leftover]:
             if process.pid in own or variables.get(SESSION) != session or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             test, command = variables.get("PYTEST_CURRENT_TEST", "no test"), " ".join(process.cmdline())
+            worker = variables.get("PYTEST_XDIST_WORKER", "")
             if _FORK_SERVER in command:
                 if process.pid not in forked:
                     continue  # the fork server itself
-                test, command = forked[process.pid]
-            yield Leftover(process, command[:150], test)
+                (test, command), worker = forked[process.pid], ""
+            yield Leftover(process, command[:150], test, worker)
 
 
 def _forked(session: str) -> dict[int, tuple[str, str]]:
@@ -78,6 +84,64 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: os.environ.pop(SESSION))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """End what a fixture has started that fails before it is there."""
+    began = _now()
+    try:
+        return (yield)
+    except pytest.skip.Exception:
+        raise
+    except BaseException:
+        _end(os.environ["PYTEST_CURRENT_TEST"], began)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Note when a test began that has failed."""
+    began = _now()
+    try:
+        return (yield)
+    except pytest.skip.Exception:
+        raise
+    except BaseException:
+        item.stash[_FAILED] = began
+        raise
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """End what a test has started that has failed, after its fixtures have ended what is theirs."""
+    try:
+        return (yield)
+    finally:
+        if item.stash.get(_FAILED, None) is not None:
+            _end(item.nodeid, item.stash[_FAILED])
+
+
+def _now() -> float:
+    """Return the time in seconds since boot, as exactly as the system tells it of processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - _TICK_SECONDS
+
+
+def _end(test: str, since: float) -> None:
+    """End what a test has started since then, and wait until it has let go of what it held."""
+    test = test.rpartition(" (")[0] or test  # what fixtures know of the environment is from the setup
+    for each in leftovers(os.environ[SESSION]):
+        with suppress(psutil.Error, OSError):
+            if each.test.rpartition(" (")[0] == test and _started(each.process.pid) >= since:
+                each.process.kill()
+                while each.process.status() != psutil.STATUS_ZOMBIE:  # whoever started it may want to reap it
+                    time.sleep(_TICK_SECONDS)
+
+
+def _started(pid: int) -> float:
+    """When a process started, in seconds since boot: the 22nd field of proc(5)'s stat."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail the run if processes of it are left, and end them; tests that were interrupted could not do so."""
@@ -96,7 +160,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """End what a worker of xdist left that was killed: its processes may hold what the next one wants."""
+    for each in leftovers(os.environ[SESSION]) if error else ():
+        if each.worker == node.gateway.id:
+            with suppress(psutil.Error):
+                each.process.kill()
+
+
 _LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
+_FAILED: pytest.StashKey[float] = pytest.StashKey()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

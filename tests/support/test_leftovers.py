@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.core.environment import MACHINE, select_variables
 from tests.support.forkserver import ROOT, SESSION
 from tests.support.waiting import until
 
@@ -22,13 +23,14 @@ LEAVES = {
 }
 
 
-def run(directory: Path, body: str) -> subprocess.CompletedProcess[str]:
-    """Run a test with a body in a pytest of its own."""
-    (directory / "test_inner.py").write_text(f"import subprocess, sys\n\ndef test_that_leaves():\n    {body}\n")
+def run(directory: Path, body: str, *options: str, more: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a test with a body in a pytest of its own, and what the module has more."""
+    imports = "import os, pathlib, pytest, signal, subprocess, sys"
+    (directory / "test_inner.py").write_text(f"{imports}\n\ndef test_that_leaves():\n    {body}\n\n{more}\n")
     (directory / "pytest.ini").write_text("[pytest]\n")
-    environment = {name: value for name, value in os.environ.items() if name not in {SESSION, "PYTEST_CURRENT_TEST"}}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith((SESSION, "PYTEST_"))}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.leftovers", "-W", "ignore", "."],
+        [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.leftovers", "-W", "ignore", *options, "."],
         cwd=directory,
         env={**environment, "PYTHONPATH": str(ROOT), "TESTS_GRACE_SECONDS": "0.5"},
         capture_output=True,
@@ -51,18 +53,53 @@ def test_a_run_that_leaves_nothing_passes(tmp_path: Path):
     assert done.returncode == pytest.ExitCode.OK, done.stdout
 
 
+NOTED = f"left = {LEAVES['a process']}; pathlib.Path('pid').write_text(str(left.pid))"
 ENDS_ABRUPTLY = {"interrupted": "raise KeyboardInterrupt", "killed": "os.kill(os.getpid(), signal.SIGKILL)"}
+THEN_IT_IS_GONE = """
+def test_then():
+    assert not pathlib.Path('/proc', pathlib.Path('pid').read_text(), 'exe').exists()
+"""
+IN_A_FIXTURE = f"""
+@pytest.fixture(scope='module')
+def server():
+    {NOTED}
+    raise OSError
+
+def test_of_the_server(server):
+    pass
+"""
 
 
 @pytest.mark.parametrize("end", ENDS_ABRUPTLY.values(), ids=ENDS_ABRUPTLY)
 def test_a_run_that_ends_abruptly_leaves_no_process_and_no_directory(tmp_path: Path, end: str):
-    noted = "import os, pathlib, signal; pathlib.Path('session').write_text(os.environ['TESTS_SESSION'])"
-    done = run(tmp_path, f"{noted}; left = {LEAVES['a process']}; pathlib.Path('pid').write_text(str(left.pid)); {end}")
+    done = run(tmp_path, f"pathlib.Path('session').write_text(os.environ['{SESSION}']); {NOTED}; {end}")
     assert done.returncode in {pytest.ExitCode.INTERRUPTED, -signal.SIGKILL}, done.stdout
     assert "left over" not in done.stdout
     directory = (tmp_path / "session").read_text().rpartition(":")[0]
     until(lambda: not Path(directory).exists())
     assert _is_ended(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "more", "outcome"),
+    [
+        (f"{NOTED}; {ENDS_ABRUPTLY['killed']}", ["-n", "1"], "", "1 failed, 1 passed"),
+        (f"{NOTED}; assert False", [], "", "1 failed, 1 passed"),
+        ("pass", [], IN_A_FIXTURE, "2 passed, 1 error"),
+    ],
+    ids=["killed worker", "failed test", "failed fixture"],
+)
+def test_what_had_no_chance_to_end_its_processes_leaves_none_to_the_next_test(
+    tmp_path: Path, body: str, options: list[str], more: str, outcome: str
+):
+    done = run(tmp_path, body, *options, more=more + THEN_IT_IS_GONE)
+    assert outcome in done.stdout
+    assert "left over" not in done.stdout
+
+
+def test_a_server_that_inherits_little_is_known_by_its_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(SESSION, "of this run")
+    assert select_variables(MACHINE)[SESSION] == "of this run"
 
 
 def _is_ended(pid: int) -> bool:
