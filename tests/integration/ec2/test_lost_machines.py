@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,16 +62,27 @@ def test_a_machine_whose_ollama_died_is_replaced_and_ended(ec2: Hearth, machines
     assert machines.running() == [outcome.manifest["machines"][-1]["id"]] != [first.id]
 
 
-@pytest.mark.long("starts a Prefect server")
-def test_after_prefects_server_was_killed_the_document_is_completed_and_the_machine_released(
-    ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
-):
+@pytest.fixture
+def own(ec2: Hearth, tmp_path: Path) -> Iterator[Hearth]:
+    """The command with a Prefect server of its own, which a run starts anew if it is killed; it ends with the test."""
     home = tmp_path / "home"
     settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "PREFECT_API_URL": ""}
-    own = Hearth(ec2.directory, {**ec2.environment, **settings})
-    reading, first = halfway(own, machines, paper(tmp_path, 12), held)
-    (record,) = home.glob("servers/prefect-*/server.json")
+    command = Hearth(ec2.directory, {**ec2.environment, **settings})
+    yield command
+    command("stop", "--force")
+
+
+def kill_prefect(own: Hearth) -> None:
+    (record,) = Path(own.environment["HEARTH_HOME"]).glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+
+
+@pytest.mark.long("starts a Prefect server")
+def test_after_prefects_server_was_killed_the_document_is_completed_and_the_machine_released(
+    own: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
+):
+    reading, first = halfway(own, machines, paper(tmp_path, 12), held)
+    kill_prefect(own)
     held.unlink()
     outcome = reading.ended()
     complete(outcome, 12)
@@ -81,18 +93,13 @@ def test_after_prefects_server_was_killed_the_document_is_completed_and_the_mach
 @pytest.mark.long("starts a Prefect server")
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_the_command_ends_if_machines_aws_and_prefect_are_all_gone(
-    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
+    own: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
 ):
-    home = tmp_path / "home"
-    local = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "PREFECT_API_URL": ""}
-    settings = {**local, "HEARTH_EC2__MACHINES": count}
-    own = Hearth(ec2.directory, {**ec2.environment, **settings})
     machines.plan = Plan(engine_s=0.5)
-    process = own.start("read", paper(tmp_path, 60), "--json")
+    process = own.start("read", paper(tmp_path, 60), "--json", HEARTH_EC2__MACHINES=count)
     first = machines.one()
     machines.wait(lambda: len(first.read) > 3)
-    (record,) = home.glob("servers/prefect-*/server.json")
-    os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+    kill_prefect(own)
     for machine in machines:
         machine.crash()
     aws.down()
