@@ -133,6 +133,8 @@ def test_quiet_logs_no_requests():
                 return False
             return True
 
-        until(answered, every=0.1)
-        process.terminate()
+        try:
+            until(answered, every=0.1)
+        finally:
+            process.terminate()
         assert process.stderr.read() == ""

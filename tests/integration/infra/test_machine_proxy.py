@@ -86,8 +86,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         (directory / "nginx.conf").write_text(text)
         process = subprocess.Popen([NGINX.command, "-c", str(directory / "nginx.conf")], stderr=subprocess.DEVNULL)
         found = Proxy(port, upstream, public)
-        _wait(found, process, directory)
         try:
+            _wait(found, process, directory)
             yield found
         finally:
             process.terminate()

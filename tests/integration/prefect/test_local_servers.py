@@ -158,9 +158,11 @@ class TestOllamaOnThisMachine:
         command = [shutil.which("ollama", path=settings["PATH"]), "serve"]
         environment = {**own_home.environment, **settings, "OLLAMA_NUM_PARALLEL": "2"}
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as server:
-            outcome = own_home.read(page, "--backend", "ollama", **settings, HEARTH_IDLE_MINUTES="0.02")
-            assert server.poll() is None
-            server.send_signal(signal.SIGTERM)
+            try:
+                outcome = own_home.read(page, "--backend", "ollama", **settings, HEARTH_IDLE_MINUTES="0.02")
+                assert server.poll() is None
+            finally:
+                server.send_signal(signal.SIGTERM)
         assert outcome.code == 0, outcome.err
         assert not list(Path(own_home.environment["HEARTH_HOME"]).glob("servers/ollama-*"))
 

@@ -48,9 +48,11 @@ def database() -> Iterator[int]:
             stderr=subprocess.DEVNULL,
         ) as server:
             ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-            until(lambda: subprocess.run(ready, check=False).returncode == 0)
-            yield port
-            server.terminate()
+            try:
+                until(lambda: subprocess.run(ready, check=False).returncode == 0)
+                yield port
+            finally:
+                server.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -127,10 +127,13 @@ def test_metrics_are_served_until_the_command_is_stopped(tmp_path: Path):
     command = [sys.executable, "-P", "-m", "flows.cli.main", "metrics", "--serve", "--port", "0"]
     environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
-        url = serving.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", url)
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-            families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(PATIENCE) == 0
+        try:
+            url = serving.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", url)
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(PATIENCE) == 0
+        finally:
+            serving.kill()
     assert families["hearth_pages"].samples[0].value == 3

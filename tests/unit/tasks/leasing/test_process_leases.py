@@ -31,9 +31,11 @@ time.sleep(600)
 def holder(path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", HOLD, str(path), kind]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_many_may_share_a_lease(tmp_path):
@@ -87,10 +89,12 @@ def test_a_killed_process_has_let_go(tmp_path, kind):
 def test_a_child_does_not_inherit_a_lease(tmp_path):
     lease = take_shared(tmp_path / "lease")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
-        lease.release()
-        # The system closes what is not inherited a moment after the child's start is told.
-        until(lambda: try_exclusive(tmp_path / "lease") is not None)
-        child.kill()
+        try:
+            lease.release()
+            # The system closes what is not inherited a moment after the child's start is told.
+            until(lambda: try_exclusive(tmp_path / "lease") is not None)
+        finally:
+            child.kill()
 
 
 def test_those_who_only_look_do_not_take_each_other_for_a_holder(tmp_path):
