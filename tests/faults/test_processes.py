@@ -52,7 +52,8 @@ def ended(process: subprocess.Popen[str]) -> None:
 def test_the_run_continues_after_a_restart_of_the_page_server(stage: Stage):
     with running(stage, 1) as process:
         stage.server.kill()
-        time.sleep(0.5)
+        asked = len(stage.proxy.asked())
+        until(lambda: len(stage.proxy.asked()) > asked)  # in vain
         stage.server.start()
         ended(process)
     assert stage.troubles(1, PAGES) == []

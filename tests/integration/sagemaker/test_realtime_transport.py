@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,15 +76,14 @@ class TestRealTime:
             with pytest.raises(TransientError, match="need an asynchronous endpoint"):
                 await carried.generate(REQUEST, "read", (picture(),))
 
-    async def test_a_streamed_page_may_take_longer_than_the_limit_of_a_silent_container(
+    async def test_a_container_is_never_silent_while_it_works_on_a_page(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint, served: Container
     ):
-        endpoint.seconds = 2  # far more than from one blank to the next
+        """SageMaker limits the silence alone: the page may take longer."""
         served.hold()
         async with real_time() as carried:
             answering = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
-            began = time.monotonic()
-            await until_async(lambda: time.monotonic() - began > 2.2 and endpoint.parts > 3)
+            await until_async(lambda: endpoint.parts > 3)
             served.let_go()
             assert await answering
 

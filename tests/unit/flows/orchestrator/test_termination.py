@@ -12,6 +12,7 @@ import pytest
 from prefect.exceptions import TerminationSignal
 
 from flows.orchestrator.termination import cancel_on_sigterm
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "1")
 
 
+async def settle() -> None:
+    """Let the loop hear of a signal, and every task go as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def sent_in_another_task() -> BaseException | None:
     """The signal comes while a task runs that nobody looks at; what becomes of that."""
 
@@ -46,9 +53,9 @@ async def run(given_back: list[str]) -> None:
     with cancel_on_sigterm():
         try:
             assert isinstance(await sent_in_another_task(), TerminationSignal)  # and so it is lost
-            await asyncio.sleep(30)
+            await asyncio.sleep(PATIENCE)
         finally:
-            await asyncio.sleep(0.05)
+            await settle()
             given_back.append("the lease")
 
 
@@ -65,10 +72,10 @@ async def test_a_run_is_not_cancelled_twice(worker: None):
     async def giving_back() -> None:
         with cancel_on_sigterm():
             try:
-                await asyncio.sleep(30)
+                await asyncio.sleep(PATIENCE)
             finally:
                 await sent_in_another_task()
-                await asyncio.sleep(0.2)
+                await settle()
                 given_back.append("the lease")
 
     task = asyncio.create_task(giving_back())
@@ -102,4 +109,4 @@ async def test_after_the_run_sigterm_raises_prefects_exception_again(worker: Non
 async def test_in_a_command_sigterm_is_not_handled_here():
     with cancel_on_sigterm():
         assert isinstance(await sent_in_another_task(), TerminationSignal)
-        await asyncio.sleep(0.05)
+        await settle()

@@ -10,27 +10,30 @@ from tasks.core.aio import background, cancel_and_wait
 from tests.support.waiting import PATIENCE
 
 
-async def gives_back(given: list[str]) -> None:
+async def gives_back(given: list[str], began: asyncio.Event) -> None:
     try:
-        await asyncio.sleep(60)
+        began.set()
+        await asyncio.Event().wait()
     finally:
         for step in ("slots", "lease"):
-            await asyncio.sleep(0.01)
+            for _ in range(10):
+                await asyncio.sleep(0)
             given.append(step)
 
 
 async def test_what_is_given_back_is_so_though_all_tasks_are_cancelled_at_once():
     given: list[str] = []
+    began = asyncio.Event()
 
     async def run() -> None:
-        working = asyncio.create_task(gives_back(given))
+        working = asyncio.create_task(gives_back(given, began))
         try:
             await asyncio.wait({working})
         finally:
             await cancel_and_wait(working)
 
     running = asyncio.create_task(run())
-    await asyncio.sleep(0.01)
+    await began.wait()
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()  # as asyncio.run does when a signal ends the loop
     await asyncio.wait({running})
@@ -40,11 +43,13 @@ async def test_what_is_given_back_is_so_though_all_tasks_are_cancelled_at_once()
 
 async def test_the_wait_goes_on_when_it_is_cancelled_again_and_is_cancelled_then():
     given: list[str] = []
-    working = asyncio.create_task(gives_back(given))
-    await asyncio.sleep(0)
+    began = asyncio.Event()
+    working = asyncio.create_task(gives_back(given, began))
+    await began.wait()
     ending = asyncio.create_task(cancel_and_wait(working))
     for _ in range(2):
-        await asyncio.sleep(0.005)
+        for _ in range(3):
+            await asyncio.sleep(0)
         ending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await ending

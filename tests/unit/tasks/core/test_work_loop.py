@@ -155,7 +155,8 @@ async def test_a_thread_that_hangs_does_not_hold_the_end_up(monkeypatch: pytest.
         let_go.set()
 
 
-async def test_a_thread_that_stores_something_is_waited_for():
+async def test_a_thread_that_stores_something_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(aio, "THREADS_SECONDS", PATIENCE)
     began, stored = threading.Event(), threading.Event()
 
     def store() -> None:

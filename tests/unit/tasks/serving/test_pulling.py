@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tasks.core.events import Pulling
 from tasks.serving.warmup import warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore
+from tests.support.clock import Clock
 from tests.support.ollama.scripted import lines, says
 from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.waiting import PATIENCE
@@ -54,16 +54,19 @@ async def test_a_pull_that_breaks_off_goes_on(server, client):
     assert len(server.asked("/api/pull")) == 2
 
 
-async def test_a_download_may_take_longer_than_the_deadline(server, client):
+async def test_a_download_may_take_longer_than_the_deadline(server, client, monkeypatch):
     """As long as it goes on: given up, it would have to be paid for again."""
     server.answers("/api/tags", says(models=[]), LISTED)
+    clock = Clock()
+    for module in ("warmup", "waiting"):
+        monkeypatch.setattr(f"tasks.serving.{module}.time", clock)
 
     async def slow(_body):
-        await asyncio.sleep(5)
+        clock.advance(2 * PATIENCE)
         return lines({"status": "success"})
 
     server.answers("/api/pull", slow)
-    assert (await warmed(client, deadline=4)).digest == DIGEST
+    assert (await warmed(client, deadline=PATIENCE)).digest == DIGEST
 
 
 async def test_a_download_that_never_ends_does(server, client):

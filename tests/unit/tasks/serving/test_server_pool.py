@@ -28,8 +28,14 @@ async def taken(servers: Servers, stack: AsyncExitStack, **how: object) -> Serve
         return await stack.enter_async_context(servers.slot(**how))
 
 
+async def settle() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def waiting(task: asyncio.Task) -> bool:
-    await asyncio.sleep(0.2)
+    await settle()
     return not task.done()
 
 
@@ -76,9 +82,9 @@ async def test_who_is_urgent_comes_before_those_who_wait(two):
         for _ in range(4):
             await taken(servers, stack)
         tasks = [asyncio.create_task(page("waits"))]
-        await asyncio.sleep(0.05)
+        await settle()
         tasks.append(asyncio.create_task(page("urgent", first=True)))
-        await asyncio.sleep(0.05)
+        await settle()
     await asyncio.gather(*tasks)
     assert order == ["urgent", "waits"]
 
@@ -98,7 +104,7 @@ async def test_who_leaves_the_line_takes_no_slot(two):
         for _ in range(4):
             await taken(servers, stack)
         gone = asyncio.create_task(taken(servers, stack))
-        await asyncio.sleep(0.05)
+        await settle()
         gone.cancel()
     await asyncio.wait({gone})
     assert [server.share.in_flight for server in joined] == [0, 0]
@@ -110,7 +116,7 @@ async def test_a_slot_that_comes_just_as_its_page_is_cancelled_is_given_back(two
         for _ in range(4):
             await taken(servers, stack)
         late = asyncio.create_task(taken(servers, stack))
-        await asyncio.sleep(0.05)
+        await settle()
         joined[0].share.give()
         servers.deal()  # the slot is its own now, and it has not run since
         late.cancel()
@@ -135,7 +141,7 @@ async def test_who_waits_is_told_when_no_server_will_come(two):
         for _ in range(4):
             await taken(servers, stack)
         waits = asyncio.create_task(taken(servers, stack))
-        await asyncio.sleep(0.05)
+        await settle()
         for server in joined:
             servers.fail(server, ServerError("it burnt down"))
         with pytest.raises(ServerError, match="burnt down"):
