@@ -10,7 +10,7 @@ from PIL import Image
 from tasks.embedded.lines import Line
 from tasks.embedded.spaces import Glyph, lost_spaces
 from tasks.embedded.tables import Box, Word
-from tasks.scans.skew import commonest_shade
+from tasks.scans.shades import commonest_shade
 
 INK = 0.85
 """The lightest ink, as a part of the shade of the paper: the faint edges of strokes are ink, too."""

@@ -1,4 +1,7 @@
-"""The default engine: Tesseract's LSTM recogniser with its page layout analysis."""
+"""The default engine: Tesseract's LSTM recogniser with its page layout analysis.
+
+It reads pages as they lie, as models do. Hearth puts them upright before it sends them.
+"""
 
 import os
 import re
@@ -18,14 +21,6 @@ from tasks.embedded.engine import PageText, Reader
 from tasks.embedded.found import lines_of
 from tasks.embedded.images import decode_grey
 from tasks.embedded.layout import text_of
-from tasks.scans.lines import likely_turns, turned
-from tasks.scans.skew import level
-
-UPRIGHT_CONFIDENCE = 75
-"""Mean word confidence, in percent, below which a page is read again upside down.
-
-Upright print scores 79 to 95, the same print upside down 35 to 44, a word or two upside down up to 69.
-"""
 
 SHARP_CONFIDENCE = 85
 """Mean word confidence, in percent, below which a page is read again at twice the size.
@@ -80,24 +75,12 @@ class TesseractReader:
         Raises:
             ImageError: If the bytes are not a readable image.
         """
-        upright = decode_grey(data)
-        turn = next(iter(likely_turns(upright)), 0)
-        sideways = turn in {90, 270}
-        page = level(turned(upright, turn) if sideways else upright)
+        page = decode_grey(data)
         best = self._read(page)
-        if best.text and best.confidence < UPRIGHT_CONFIDENCE:
-            page, best = self._better(turned(page, 180), page, best)
-        if sideways and best.confidence < SHARP_CONFIDENCE:  # a line or two only look sideways
-            page, best = self._better(level(upright), page, best)
         if best.text and best.confidence < SHARP_CONFIDENCE and page.width * page.height <= ENLARGEABLE_PIXELS:
             large = page.resize((page.width * 2, page.height * 2), Image.Resampling.LANCZOS)
             best = max(best, self._read(large), key=lambda each: each.confidence)
         return PageText(best.text, best.confidence / 100 if best.text else None)
-
-    def _better(self, other: Image.Image, page: Image.Image, best: Reading) -> tuple[Image.Image, Reading]:
-        """Read the page turned otherwise, and return the better reading with its page."""
-        reading = self._read(other)
-        return (other, reading) if reading.confidence > best.confidence else (page, best)
 
     def _read(self, page: Image.Image) -> Reading:
         try:

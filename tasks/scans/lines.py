@@ -1,10 +1,15 @@
 """Which way the lines of print on an image seem to run: evidence that is cheap and may be wrong.
 
 Lines of print are dark bands between light gaps, so the means of the pixels along them vary more than those across. In
-most scripts the edge of a line at its base is the sharper one, since more letters reach above the others than below.
+most scripts more reaches above the band of a line than below it: capitals, figures and seven small letters, against
+five.
 """
 
+from itertools import groupby
+
 from PIL import Image, ImageChops
+
+from tasks.scans.shades import commonest_shade
 
 QUARTERS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 """Pillow's names, which turn counterclockwise, of turns by degrees clockwise."""
@@ -18,8 +23,12 @@ _PARTS = 16
 _COARSE = 320
 # Mean square of the differences, of 255 squared. Less is an empty page.
 _LEAST_CONTRAST = 0.5
-# Sizes at which edges are compared: the grid of the pixels sharpens some of them at each, by chance.
-_SIZES = (1, 2, 3)
+# Rows of pixels of a line, and the shade by which a row with ink differs from paper in the mean.
+_LINE, _INK = range(6, 81), 2
+# The part of the darkest row's ink that rows of the band have.
+_BAND = 0.5
+# By how much more must reach below the lines than above, -1 to 1. Prose has 0.2 to 0.8 to the one side or the other.
+_LEAST_OVERHANG = 0.1
 
 
 def turned(page: Image.Image, degrees: int) -> Image.Image:
@@ -39,8 +48,8 @@ def likely_turns(page: Image.Image) -> tuple[int, ...]:
     if max(upright, sideways) < _LEAST_CONTRAST:
         return ()
     if sideways > upright:
-        return (90, 270) if _lean(page, rows=False) < 0 else (270, 90)
-    return (180,) if _lean(page, rows=True) > 0 else ()
+        return (90, 270) if _overhang(page, rows=False) < 0 else (270, 90)
+    return (180,) if _overhang(page, rows=True) > _LEAST_OVERHANG else ()
 
 
 def _contrast(page: Image.Image, *, rows: bool) -> float:
@@ -50,17 +59,24 @@ def _contrast(page: Image.Image, *, rows: bool) -> float:
     return sum(step * step * count for step, count in enumerate(edges)) / (means.width * means.height)
 
 
-def _lean(page: Image.Image, *, rows: bool) -> float:
-    """Return by how much the sharp edges to dark outweigh those to light, -1 to 1: less than 0 in upright print."""
+def _overhang(page: Image.Image, *, rows: bool) -> float:
+    """Return by how much the ink below the bands of lines outweighs that above, -1 to 1: less than 0 in upright print.
+
+    Of columns, the right side of a line is below.
+    """
     means = _means(page, rows=rows)
-    return sum(_lean_at(means.reduce((1, size) if rows else (size, 1)), rows=rows) for size in _SIZES) / len(_SIZES)
-
-
-def _lean_at(means: Image.Image, *, rows: bool) -> float:
-    before = _before(means, rows=rows)
-    edges = (ImageChops.subtract(*pair).histogram() for pair in ((before, means), (means, before)))
-    to_dark, to_light = (sum(step**3 * count for step, count in enumerate(counts)) for counts in edges)
-    return (to_dark - to_light) / max(1, to_dark + to_light)
+    means = means if rows else means.transpose(Image.Transpose.TRANSPOSE)
+    paper, above, below = commonest_shade(means), 0, 0
+    shades = means.tobytes()
+    for part in range(means.width):
+        ink = (paper - shade for shade in shades[part :: means.width])
+        for is_line, run in groupby(ink, key=lambda row: row > _INK):
+            line = list(run)
+            if is_line and len(line) in _LINE:
+                band = [at for at, row in enumerate(line) if row >= _BAND * max(line)]
+                above += sum(line[: band[0]])
+                below += sum(line[band[-1] + 1 :])
+    return (below - above) / max(1, below + above)
 
 
 def _means(page: Image.Image, *, rows: bool) -> Image.Image:

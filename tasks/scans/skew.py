@@ -9,6 +9,7 @@ import math
 from PIL import Image, ImageChops, ImageStat
 
 from tasks.scans.lines import SMALLEST_SIDE
+from tasks.scans.shades import commonest_shade
 
 LARGEST_SKEW = 8.0
 """Degrees. Larger angles are intended."""
@@ -67,9 +68,3 @@ def level(page: Image.Image, least: float = LEAST_SKEW) -> Image.Image:
     if abs(angle) < least:
         return page
     return page.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=commonest_shade(page))
-
-
-def commonest_shade(page: Image.Image) -> int:
-    """Return the shade of the paper of a grey page."""
-    counts = page.histogram()
-    return counts.index(max(counts))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from tasks.documents.sandbox.strips import Strip
 from tasks.scans.lines import likely_turns, turned
-from tasks.scans.skew import commonest_shade, skew_of
+from tasks.scans.shades import commonest_shade
+from tasks.scans.skew import skew_of
 
 # Pixels in pictures: those of a scanned page have more. A page of less is a drawing, which is level.
 _SCAN_PIXELS = 300_000

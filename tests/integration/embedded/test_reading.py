@@ -7,14 +7,18 @@ import random
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tasks.documents.render import Renderer
 from tasks.documents.sample import sample_pages
-from tests.benchmarks.accuracy import SAMPLE_CHECKS, character_errors
+from tasks.settings.reading import LimitSettings
+from tests.benchmarks.accuracy import SAMPLE_CHECKS, character_errors, words_missing
 from tests.benchmarks.page_checks import load_checks
 from tests.integration.embedded.pages import LEFT, PARAGRAPHS, RIGHT, png
+from tests.support import scans
 from tests.support.waiting import PATIENCE, until
 
 MODEL = "tesseract:eng"
@@ -59,15 +63,29 @@ def test_a_table_keeps_its_columns_and_the_spaces_between_them(reading):
     assert [check.id for check in checks if not check.passes(read)] == []
 
 
+async def _upright(path: Path, page: Image.Image, **options: bool) -> bytes:
+    """The image of a scan as a run sends it."""
+    async with Renderer(
+        scans.written(path / "scan.pdf", page.convert("L")), 1288, LimitSettings(), **options
+    ) as renderer:
+        return (await renderer.page(1)).png
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_turned_page_is_read_upright(reading, page, degrees):
-    assert flat(reading.read(png(page.rotate(degrees, expand=True)))) == WORDS
+async def test_a_turned_page_is_read_once_it_is_put_upright(reading, page, tmp_path, degrees):
+    lying = page.rotate(degrees, expand=True)
+    assert flat(reading.read(await _upright(tmp_path, lying))) == WORDS
+
+
+async def test_a_page_that_may_not_be_turned_is_read_upside_down(reading, page, tmp_path):
+    lying = page.rotate(180)
+    assert words_missing(reading.read(await _upright(tmp_path, lying, turn=False)), WORDS) > 0.9
 
 
 @pytest.mark.parametrize("degrees", [-2, 2])
-def test_a_page_laid_on_the_glass_askew_is_read(reading, page, degrees):
+async def test_a_page_laid_on_the_glass_askew_is_read(reading, page, tmp_path, degrees):
     askew = page.rotate(degrees, expand=True, fillcolor="white", resample=Image.Resampling.BICUBIC)
-    assert flat(reading.read(png(askew))) == WORDS
+    assert flat(reading.read(await _upright(tmp_path, askew))) == WORDS
 
 
 def test_small_print_is_read(reading, page):

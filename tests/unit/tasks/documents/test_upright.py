@@ -47,6 +47,14 @@ async def test_a_scan_that_lies_on_its_side_or_upside_down_is_turned(tmp_path, l
     assert difference(seen(page), prose) < 3
 
 
+async def test_print_without_serifs_that_lies_upside_down_is_turned(tmp_path):
+    page = scans.drawing(
+        lambda sheet: sheet.insert_textbox((60, 60, 535, 780), scans.PROSE * 4, fontsize=11, fontname="helv")
+    )
+    image = await rendered(scans.written(tmp_path / "scan.pdf", scans.in_all_positions(page)[2]))
+    assert image.correction == Correction(turned=180, evidence=Evidence.WORDS)
+
+
 async def test_a_page_whose_own_text_runs_down_the_page_is_turned_by_it(tmp_path):
     path = scans.born_digital(tmp_path / "table.pdf", 0, 90, 180, 270)
     async with Renderer(path, SIDE, LimitSettings()) as renderer:

@@ -1,4 +1,4 @@
-"""A page with few words is read as it stands: a line or two look sideways as well as upright."""
+"""A page is read as it lies: putting it upright is for whoever sends it, on any backend."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_a_label_is_read_upright(read, text):
 
 
 @pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
-def test_a_label_that_was_put_in_turned_is_turned_back(read, turn):
-    assert read(label("Table of contents", turn)).text == "Table of contents"
+def test_a_label_that_was_put_in_turned_is_not_turned_back(read, turn):
+    assert read(label("Table of contents", turn)).text != "Table of contents"
