@@ -26,9 +26,9 @@ _LEAST_CONTRAST = 0.5
 # Rows of pixels of a line, and the shade by which a row with ink differs from paper in the mean.
 _LINE, _INK = range(6, 81), 2
 # The part of the darkest row's ink that rows of the band have.
-_BAND = 0.5
-# By how much more must reach below the lines than above, -1 to 1. Prose has 0.2 to 0.8 to the one side or the other.
-_LEAST_OVERHANG = 0.1
+_BAND = 0.3
+# By how much more must reach below the lines than above, -1 to 1. Prose has 0.05 to 0.8 to one side or the other.
+_LEAST_OVERHANG = 0.03
 
 
 def turned(page: Image.Image, degrees: int) -> Image.Image:

@@ -35,6 +35,5 @@ def test_a_label_is_read_upright(read, text):
     assert (page.text, page.confidence > 0.75) == (text, True)
 
 
-@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
-def test_a_label_that_was_put_in_turned_is_not_turned_back(read, turn):
-    assert read(label("Table of contents", turn)).text != "Table of contents"
+def test_a_label_that_was_put_in_upside_down_is_not_turned_back(read):
+    assert read(label("Table of contents", Image.Transpose.ROTATE_180)).text != "Table of contents"
