@@ -212,6 +212,7 @@ def _cost(manifest: Manifest | None, run: UUID | None) -> dict[str, Any]:
     machine = endpoint and {
         "backend": endpoint.backend.value,
         "slots": endpoint.slots,
+        "slots_seen": endpoint.slots_proven,
         "machines": [record.model_dump(mode="json") for record in manifest.machines],
     }
     return {"machine": machine, "cost_usd": manifest.cost_usd}

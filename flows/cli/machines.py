@@ -20,6 +20,7 @@ from tasks.core.options import Options
 from tasks.reading.events import ServerReleased
 from tasks.runs.setup import choose_setup
 from tasks.settings.settings import Settings, load_settings
+from tasks.text.slots import slots_text
 
 
 def stop(
@@ -75,8 +76,8 @@ async def _start(requested: Options, settings: Settings) -> str:
     events: list[Event] = []
     with subscribe(events.append):
         async with new_server_group(setup, settings, f"hearth start, {os.getpid()}", (), Budget()) as group:
-            await group.ready()
-            slots = group.servers.capacity
+            warmth = await group.ready()
+            slots = slots_text(group.servers.capacity, None if warmth.measured.proven else warmth.seen)
     released = next(event for event in events if isinstance(event, ServerReleased))
     url = released.allocation.endpoint.url
-    return f"{setup.model} is warm at {url} with {slots} slots. The server {released.message}."
+    return f"{setup.model} is warm at {url} with {slots}. The server {released.message}."

@@ -19,6 +19,7 @@ from infra_scripts.common.deployment import Options
 from tasks.core.errors import InputError
 from tasks.costs.price_book import current_book
 from tasks.settings.settings import load_settings
+from tasks.text.slots import slots_text
 
 if TYPE_CHECKING:
     from flows.local.smoke import Trial
@@ -139,7 +140,7 @@ def _report(trial: Trial, measured: Measurement | None, target: Target, *, as_js
     if measured is not None:
         gpu = "none" if measured.gpu_memory_gib is None else f"{measured.gpu_memory_gib:.1f} GiB"
         times = f"boot {measured.boot_seconds:.0f} s, load {measured.load_seconds:.0f} s"
-        page = f"page {measured.page_seconds:.1f} s, {measured.slots} slots, GPU memory {gpu}"
+        page = f"page {measured.page_seconds:.1f} s, set up for {slots_text(measured.slots)}, GPU memory {gpu}"
         out.say(f"{measured.instance_type}, {measured.model}: {times}, {page}.")
         out.say(f"Stored in {file} for `hearth plan`. It holds no private data: you can send it to Hearth's issues.")
     out.say(f"Spent: USD {trial.usd:.2f} at most.")

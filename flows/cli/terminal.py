@@ -24,6 +24,7 @@ from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
 from tasks.storage.files import StoragePath
+from tasks.text.slots import slots_text
 from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
@@ -124,7 +125,7 @@ def print_summary(manifest: Manifest, store: ResultStore) -> None:
         "model": manifest.model,
     }
     if manifest.endpoint and manifest.read_now:
-        slots = f"{figures['slots']} slot{'s' if figures['slots'] != 1 else ''}"
+        slots = slots_text(manifest.endpoint.slots, manifest.endpoint.slots_seen)
         rate = f"{figures['pages_per_minute']:.0f} pages/min"
         lines["read by"] = f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}"
         lines["time"] = (

@@ -179,9 +179,9 @@ def _machines(machines: Sequence[MachineNow]) -> Table:
 
 def _held(slots: Slots) -> Text:
     if not slots.served:
-        return Text("not measured")
+        return Text("not known")
     limit = f", {slots.limit} at once now" if slots.limit < slots.served else ""
-    return _bar(slots.held, slots.served).append(limit)
+    return _bar(slots.held, slots.served).append(limit).append("" if slots.proven else ", asked for, not yet seen")
 
 
 def _bar(used: int, of: int) -> Text:

@@ -8,6 +8,7 @@ from tasks.core.events import Event, PagesStarted, Progress, RunWarning, emit
 from tasks.reading.events import LayersCounted, PageDone
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
+from tasks.text.slots import slots_text
 
 
 class BatchObserver:
@@ -23,7 +24,8 @@ class BatchObserver:
         """Show and measure that a server is warm."""
         self._stats.warmed(allocation, warmth)
         slots = warmth.measured.slots * allocation.replicas.count
-        emit(Progress(f"{allocation.endpoint.url} is warm with {slots} slots"))
+        told = slots_text(slots, None if warmth.measured.proven else warmth.seen)
+        emit(Progress(f"{allocation.endpoint.url} is warm with {told}"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """Show and measure that a machine was released."""

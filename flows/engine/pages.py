@@ -63,7 +63,6 @@ async def warm_up(
             limits,
             ledger=allocation.ledger,
             require_gpu=require_gpu,
-            parts=allocation.replicas,
             started_for=allocation.lease.started_for,
             adapt=adapted,
         )

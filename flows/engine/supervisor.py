@@ -24,7 +24,6 @@ from tasks.runs.usage_log import note_held, note_taken
 from tasks.serving.admission_limiter import AdmissionLimiter
 from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker
-from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.serving.server_pool import Server, Servers
 from tasks.serving.warmup import Adapt, Warmth
 from tasks.settings.settings import Settings
@@ -201,25 +200,40 @@ class ServerSupervisor:
             if slots != last:
                 last = slots
                 emit(SlotsChanged(slots))
+            report()
+
+        def report() -> None:
+            """Pass on what the pages have shown of the slots; a number that is just tried is not reported."""
+            nonlocal warmth
+            tried = concurrency is not None and not concurrency.settled and warmth.measured.slots < share.measured.slots
+            known = warmth.shown(warmth.measured if tried else share.measured, server.seen.most, replicas.count)
+            if known == warmth:
+                return
+            corrected = known.measured.slots != warmth.measured.slots
+            warmth = known
+            self._context.costs.warmed(allocation, warmth)
+            if corrected and warmth.shortfall:
+                emit(RunWarning(warmth.shortfall))
 
         requirements, read = self._requirements, self._settings.read
         replicas = allocation.replicas
-        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, replicas)
+        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, lambda: None, replicas)
         await share.open()
         replicas.waiting = lambda: limiter.left
         latency = LatencyTracker(read, requirements.request_on(warmth).num_predict)
-        # Not for a server with replicas, each of which sees a part of the pages, nor for a serial family of Ollama's.
-        tracked = replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
-        concurrency = ConcurrencyTracker(warmth.measured, requirements.slots) if tracked else None
+        # Not for a server with replicas, each of which sees a part of the pages.
+        concurrency = None if replicas.seen_at else ConcurrencyTracker(share.measured, requirements.slots)
         server = Server(client, warmth.digest, share, latency, allocation.interruption, concurrency, warmth.thinks)
         try:
             servers.join(server)
+            share.changed = slots_changed
             slots_changed()
             yield server
         finally:
             servers.leave(server)
             slots_changed()
             await share.close()
+            report()
 
     async def _release(self, allocation: Allocation, *, broken: bool) -> None:
         release = await self._backend.release(allocation, broken=broken)

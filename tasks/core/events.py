@@ -55,8 +55,6 @@ class WarmStep(StrEnum):
     PULL = "pull"
     """It downloads the model."""
     LOAD = "load"
-    MEASURE = "measure"
-    """Its number of parallel requests is measured."""
 
 
 @dataclass(frozen=True, slots=True)

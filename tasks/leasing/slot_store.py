@@ -18,9 +18,9 @@ class TableStore:
     poll_seconds = 0.5
     watch_seconds = 1.5
     lease_seconds = 30.0
-    server = ""
 
-    def __init__(self, table: Table, machine: str) -> None:
+    def __init__(self, table: Table, machine: str, server: str = "") -> None:
+        self.server = server
         self._table = table
         self._key = f"slots#{machine}"
 

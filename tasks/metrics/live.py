@@ -31,6 +31,7 @@ class LiveServer(_Shared):
         slots: slots that this run has or could have now, which no other run holds.
         most: most slots that this run will use.
         limit: parallel requests of all runs together at the moment.
+        unproven: those of `slots` that were asked for, and that no pages have shown yet.
     """
 
     url: str
@@ -38,6 +39,7 @@ class LiveServer(_Shared):
     slots: int
     most: int
     limit: int
+    unproven: int = 0
 
 
 class LiveRun(_Shared):
@@ -84,6 +86,11 @@ class LiveRun(_Shared):
     def slots(self) -> int:
         """The slots that it has or could have now."""
         return sum(server.slots for server in self.servers)
+
+    @property
+    def unproven(self) -> int:
+        """Those of its slots that no pages have shown yet."""
+        return sum(server.unproven for server in self.servers)
 
     def is_running(self, now: float) -> bool:
         """Return whether it still runs, as far as this machine can know."""

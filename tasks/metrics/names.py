@@ -76,18 +76,21 @@ TOKENS_IN = Metric("TokensIn", COUNTER, "Count", "Tokens of images and prompts."
 TOKENS_OUT = Metric("TokensOut", COUNTER, "Count", "Tokens that models wrote.")
 IN_FLIGHT = Metric("PagesInFlight", GAUGE, "Count", "Pages of one run in slots.")
 SLOTS = Metric("Slots", GAUGE, "Count", "Slots that one run has or could have, which no other run holds.")
+UNPROVEN = Metric(
+    "SlotsUnproven", GAUGE, "Count", "Those of Slots that were asked for, and that no pages have shown at work yet."
+)
 SLOT_USE = Metric(
     "SlotUsePercent", GAUGE, "Percent", "PagesInFlight of Slots while pages are left to start: idle slots cost."
 )
 WARM_SECONDS = Metric(
-    *("WarmSeconds", HISTOGRAM, "Seconds", "Time of a step of warm-up: acquire, answer, pull, load, measure."),
+    *("WarmSeconds", HISTOGRAM, "Seconds", "Time of a step of warm-up: acquire, answer, pull, load."),
     *("step", _WARM, tuple(WarmStep)),
 )
 DOLLARS = Metric("Dollars", COUNTER, "None", "USD for machines of runs; runs that share a machine count equal parts.")
 
 OF_RUNS = (
     *(PAGES, PAGE_SECONDS, QUEUE_SECONDS, FIRST_TOKEN_SECONDS, RETRIES, FAILURES, TOKENS_IN, TOKENS_OUT),
-    *(IN_FLIGHT, SLOTS, SLOT_USE, WARM_SECONDS, DOLLARS),
+    *(IN_FLIGHT, SLOTS, UNPROVEN, SLOT_USE, WARM_SECONDS, DOLLARS),
 )
 """The metrics of runs."""
 

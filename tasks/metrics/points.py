@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tasks.metrics.live import LiveRun
-from tasks.metrics.names import IN_FLIGHT, OF_RUNS, SLOT_USE, SLOTS, Kind, Metric
+from tasks.metrics.names import IN_FLIGHT, OF_RUNS, SLOT_USE, SLOTS, UNPROVEN, Kind, Metric
 from tasks.metrics.totals import Totals, Whose
 
 
@@ -67,7 +67,11 @@ def _now(runs: Iterable[LiveRun]) -> dict[Whose, dict[Metric, float]]:
 
 
 def _gauges(runs: list[LiveRun]) -> dict[Metric, float]:
-    gauges: dict[Metric, float] = {IN_FLIGHT: sum(r.in_flight for r in runs), SLOTS: sum(r.slots for r in runs)}
+    gauges: dict[Metric, float] = {
+        IN_FLIGHT: sum(run.in_flight for run in runs),
+        SLOTS: sum(run.slots for run in runs),
+        UNPROVEN: sum(run.unproven for run in runs),
+    }
     busy = [run for run in runs if run.slots and run.asked > run.done + run.in_flight]
     if busy:
         gauges[SLOT_USE] = min(100.0, 100 * sum(run.in_flight for run in busy) / sum(run.slots for run in busy))

@@ -91,6 +91,7 @@ class Recorder:
         if servers and not last:
             self._aggregate.add(names.IN_FLIGHT, in_flight)
             self._aggregate.add(names.SLOTS, slots)
+            self._aggregate.add(names.UNPROVEN, sum(each.unproven for each in servers))
             if slots and self.hear.asked > self.hear.done + in_flight:  # otherwise idle slots are not wasted
                 self._aggregate.add(names.SLOT_USE, min(100.0, 100 * in_flight / slots))
             self._part = fmean(1 / server.share.runs for server in now)
@@ -151,10 +152,12 @@ class Recorder:
 
 def _live(server: Server) -> LiveServer:
     share = server.share
+    unproven = 0 if share.measured.proven else max(0, share.within_reach - server.seen.most)
     return LiveServer(
         url=server.client.url,
         in_flight=share.in_flight,
         slots=share.within_reach,
         most=share.capacity,
         limit=share.limit,
+        unproven=unproven,
     )

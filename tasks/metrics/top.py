@@ -24,7 +24,8 @@ class Slots:
     """The slots of a server, according to its ledger.
 
     Attributes:
-        served: parallel requests that it serves; 0 if not measured yet.
+        served: parallel requests that it serves; 0 if not known yet.
+        proven: whether that was told or seen; otherwise it was only asked for.
         limit: parallel requests that are sent at the moment, fewer after failures.
         held: slots that runs hold.
         runs: runs that share it.
@@ -34,6 +35,7 @@ class Slots:
     limit: int = 0
     held: int = 0
     runs: int = 0
+    proven: bool = True
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ async def _slots(store: LedgerStore) -> Slots:
     except HearthError:
         return Slots()
     runs = sum(claim.holds > 0 or claim.wants > 0 for claim in ledger.claims.values())
-    return Slots(ledger.capacity, ledger.limit, ledger.held, runs)
+    return Slots(ledger.capacity, ledger.limit, ledger.held, runs, ledger.proven)
 
 
 def _as_it_is(ledger: Ledger) -> Ledger:

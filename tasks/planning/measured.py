@@ -29,9 +29,9 @@ class Measurement(Frozen):
         hearth: version of Hearth.
         baked: whether it booted from an image with Ollama and the model on it.
         boot_seconds: time from the request for the machine to the server's first response.
-        load_seconds: time from there until the model was warm and its slots were counted.
+        load_seconds: time from there until the model was warm.
         page_seconds: time of the page, alone on the machine.
-        slots: pages that it serves at once.
+        slots: pages that it was set up to serve at once; a single page does not show them.
         gpu_memory_gib: GPU memory of the model and all its slots; None if it uses none.
         usd: highest possible cost of the whole trial.
     """

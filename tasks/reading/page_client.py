@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import stamina
@@ -111,19 +111,25 @@ class PageClient:
             self._servers.leave(server)
             return None
         except ModelError as error:
-            refusal = error
-        try:  # it has lost the model, or it refuses one page with the same message
-            await server.client.load(replace(self._request, thinks=server.thinks))
-        except ModelError:
-            problem = f"The server stopped reading at page {number}: {refusal}. The pages stored so far are kept."
+            refusal = PageError(FailureReason.REFUSED, f"The server refuses this page alone: {error}.")
+            why = str(error)
+        except PageError as error:
+            if error.reason is not FailureReason.REFUSED or self._servers.answered:
+                raise
+            refusal, why = error, str(error).rstrip(".")
+        try:  # it has lost the model, or cannot read with it, or it refuses one page with the same message
+            await server.check(self._request)
+        except (ModelError, PageError):
+            problem = f"The server stopped reading at page {number}: {why}. The pages stored so far are kept."
             self._servers.fail(server, ModelError(problem))
             return None
-        raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {refusal}.")
+        raise refusal
 
     async def _blame(self, server: Server, number: int, error: TransientError) -> None:
         """Mark a server as failed after errors that did not pass, unless the page itself is to blame.
 
-        The page is if the server responds and has not failed at more pages than it serves at once.
+        The page is if the server responds and has not failed at more pages than it serves at once. A server that has
+        read nothing yet must read a line of text for it.
 
         Raises:
             PageError: the page is to blame.
@@ -133,8 +139,8 @@ class PageClient:
         server.unanswered += 1
         if server.unanswered <= server.share.capacity:
             try:
-                await server.client.version()
-            except TransientError:
+                await (server.client.version() if self._servers.answered else server.check(self._request))
+            except (TransientError, ModelError, PageError):
                 pass
             else:
                 problem = f"{error} It failed at this page alone."

@@ -164,6 +164,7 @@ class Manifest(Frozen):
             "confidence": self.pages.confidence,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
+            "slots_seen": self.endpoint.slots_proven if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),
             "read_seconds": round(self.read_seconds, 3),
             "first_token_seconds": self.first_token.model_dump() if self.first_token else None,

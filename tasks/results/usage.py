@@ -31,6 +31,9 @@ class EndpointRecord(Frozen):
     """The server that read the pages, and why it was chosen.
 
     Attributes:
+        slots_asked: parallel requests that were wanted of it.
+        slots: those that it was sent.
+        slots_seen: the most that it was seen working on, while `slots` is not proven; None if it is.
         gpu_bytes: GPU memory of the loaded model with all its slots; None if it uses none.
     """
 
@@ -39,8 +42,14 @@ class EndpointRecord(Frozen):
     url: str
     slots_asked: int
     slots: int
+    slots_seen: int | None = Field(None, ge=0, exclude_if=lambda value: value is None)
     note: str | None = None
     gpu_bytes: int | None = Field(None, ge=0, exclude_if=lambda value: value is None)
+
+    @property
+    def slots_proven(self) -> int:
+        """The slots that the server told, or was seen working on at once."""
+        return self.slots if self.slots_seen is None else self.slots_seen
 
 
 class MachineRecord(Frozen):
@@ -87,6 +96,7 @@ class Figures(Frozen):
         load: from there until the model was warm.
         reading: from the first page's start to the last page's end.
         slots: pages at once on all servers.
+        slots_seen: the most that were seen at work at once, while `slots` is not proven; None if it is.
         read: pages that were read.
         page_seconds: seconds in slots, all attempts.
         again_seconds: the part of it in attempts that failed.
@@ -105,6 +115,7 @@ class Figures(Frozen):
     load: float = Field(0.0, ge=0)
     reading: float = Field(0.0, ge=0)
     slots: int = 1
+    slots_seen: int | None = Field(None, ge=0, exclude_if=lambda value: value is None)
     read: int = 0
     page_seconds: float = Field(0.0, ge=0)
     again_seconds: float = Field(0.0, ge=0)

@@ -6,6 +6,7 @@ from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
 from tasks.reading.layer_reader import MOST_COUNTED
 from tasks.results.usage import Figures, Insight, Saving
+from tasks.text.slots import slots_text
 
 _SHORT_IDLE = 120.0
 """Idle seconds after which the next of several consecutive runs still finds the machine warm."""
@@ -73,7 +74,7 @@ def _sentences(figures: Figures, best: Saving | None) -> Iterator[str]:
         *([f"{told(f.load)} until the model was warm"] if round(f.load) else []),
         f"{told(f.reading)} for {f.read} page{'s' if f.read != 1 else ''}",
     ]
-    slots = f"{f.slots} slot{'s' if f.slots != 1 else ''}"
+    slots = f"{slots_text(f.slots, f.slots_seen)}{'' if f.slots_seen is None else ','}"
     yield f"It took {told(f.seconds)}: {', '.join(parts)}, {slots} {f.busy:.0%} busy."
     if f.usd_per_hour:
         boot, load = f.usd(f.boot), f.usd(f.load)

@@ -75,8 +75,8 @@ class CostTracker:
         self._taken.append(allocation)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Take note that a server is warm."""
-        self._warm.append((allocation, warmth))
+        """Take note that a server is warm, or that its pages have shown another number of slots."""
+        self._warm = [*((other, known) for other, known in self._warm if other is not allocation), (allocation, warmth)]
         for observer in self._observers:
             observer.warmed(allocation, warmth)
 

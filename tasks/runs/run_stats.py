@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.backends.registry import BACKENDS
@@ -13,6 +14,13 @@ from tasks.reading.events import PageDone
 from tasks.results.page import PageSource
 from tasks.results.usage import Figures, Spread
 from tasks.serving.warmup import Warmth
+
+
+class _Known(NamedTuple):
+    """The slots of a server, and those of them that are proven."""
+
+    slots: int
+    seen: int
 
 
 @dataclass
@@ -35,6 +43,7 @@ class RunStats:
     _from: float | None = None
     _to: float = 0.0
     _slots: int = 1
+    _known: dict[str, _Known] = field(default_factory=dict)
     _more_slots: bool = False
     _read: int = 0
     _page_seconds: float = 0.0
@@ -48,9 +57,15 @@ class RunStats:
         self._started, self._started_at = time.monotonic(), time.time()
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Take note that a server is warm. The run waited for the start of the first one."""
+        """Take note that a server is warm, or of what its pages show. The run waited for the start of the first one."""
+        measured, replicas = warmth.measured, allocation.replicas.count
         # A model that serves one request at a time cannot use more slots.
-        self._more_slots = not BACKENDS[allocation.backend].slot_per_core and warmth.measured.slots >= allocation.slots
+        enough = measured.proven and measured.slots >= allocation.slots
+        self._more_slots = not BACKENDS[allocation.backend].slot_per_core and enough
+        known = _Known(measured.slots * replicas, measured.slots * replicas if measured.proven else warmth.seen)
+        before = self._known.get(allocation.endpoint.url, known)
+        self._known[allocation.endpoint.url] = known
+        self._slots = max(1, self._slots + known.slots - before.slots)
         if self._warm_at is not None:
             return
         self._warm_at = time.monotonic()
@@ -80,6 +95,12 @@ class RunStats:
                 if result.first_seconds is not None:
                     self._first_seconds.append(result.first_seconds)
 
+    @property
+    def _seen(self) -> int | None:
+        """The slots that were seen at work, if some were not."""
+        missing = sum(known.slots - known.seen for known in self._known.values())
+        return max(0, self._slots - missing) if missing else None
+
     def first_token(self) -> Spread | None:
         """Return the seconds from a page's request to its first token; None before the first page."""
         return Spread.of(self._first_seconds)
@@ -97,6 +118,7 @@ class RunStats:
             load=self._load,
             reading=0.0 if self._from is None else max(0.0, self._to - self._from),
             slots=self._slots,
+            slots_seen=self._seen,
             read=self._read,
             page_seconds=self._page_seconds,
             again_seconds=self._again_seconds,

@@ -83,24 +83,27 @@ class LatencyTracker:
         # The usual tokens beside the page's own: neither an empty page nor one of five times the text looks slow.
         return median(page.worked / (page.tokens + self._usual_tokens) for page in pages)
 
-    def limits(self, stretch: float = 1.0) -> AnswerLimits:
-        """Return the longest waits for a response, which begins within `stretch` times the usual time."""
-        first = min(self._most_seconds, stretch * self._first)
-        return AnswerLimits(first, self._silence_seconds, self._whole_seconds)
+    def limits(self, stretch: float = 1.0, behind: int = 0) -> AnswerLimits:
+        """Return the longest waits for a response, which begins within `stretch` times the usual time.
 
-    @property
-    def _first(self) -> float:
-        """Seconds until a response begins: twice what the longest page could take, within the settings' bounds.
+        The server may answer so many other requests before (`behind`); the usual time includes that.
+        """
+        queue = behind * self._most_seconds
+        most = self._most_seconds + queue
+        return AnswerLimits(min(most, stretch * self._first(most)), self._silence_seconds, self._whole_seconds + queue)
+
+    def _first(self, most: float) -> float:
+        """Return the seconds until a response begins: twice what the longest page could take, within bounds.
 
         A server that does not stream sends the whole response at once.
         """
         if len(self._served) < _ENOUGH:
-            return self._most_seconds
+            return most
         token_seconds = median(page.writing / page.tokens if page.tokens else 0.0 for page in self._served)
         beside = max(page.seconds - page.writing for page in self._served)
         slowest = max(page.seconds for page in self._served)
         longest = max(slowest, beside + self._num_predict * token_seconds)
-        return min(self._most_seconds, max(self._least_seconds, _MARGIN * longest))
+        return min(most, max(self._least_seconds, _MARGIN * longest))
 
     @property
     def straggler_seconds(self) -> float | None:

@@ -1,4 +1,4 @@
-"""The image of a probe: a line of text, as often as it takes to keep a server busy; nothing is drawn for it."""
+"""The image of a probe, a line of text; nothing is drawn for it."""
 
 import base64
 import zlib
@@ -15,9 +15,9 @@ _TEXT = (
 )
 
 
-def probe_image(lines: int) -> bytes:
-    """Return a grey PNG of so many lines of text."""
+def probe_image() -> bytes:
+    """Return a grey PNG of a line of text."""
     bits = zlib.decompress(base64.b85decode(_TEXT))
     line = bytes(0 if byte >> bit & 1 else 255 for byte in bits for bit in range(7, -1, -1))
     margin = b"\xff" * (_WIDTH * _MARGIN)
-    return png.encoded(margin + line * lines + margin, _WIDTH, _LINE * (lines + 1), 1)
+    return png.encoded(margin + line + margin, _WIDTH, 2 * _LINE, 1)

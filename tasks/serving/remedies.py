@@ -64,8 +64,6 @@ def shortfall(requested: int, measured: Measured, family: str, started_for: int 
             f"Hearth's own server, which was still warm, was started for {started_for}. "
             f"Run `hearth stop`: the next run starts one for {requested}."
         )
-    if measured.busy:
-        return slots + "others used the server while it was measured. The pages correct the number if it is too small."
     if started_for is not None:
         return slots + (
             f"the server works on no more at once, though it was started for {started_for}. See its log; less "

@@ -13,6 +13,8 @@ from tasks.inference.client import InferenceClient
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker, Served
+from tasks.serving.parallelism import SeenAtOnce
+from tasks.serving.probe_image import probe_image
 from tasks.slots.allocation import SlotAllocation
 
 
@@ -22,7 +24,8 @@ class Server:
 
     Attributes:
         pace: its page times.
-        concurrency: how many pages it works on at once; None if that is not tracked.
+        concurrency: corrects the number of its slots; None if that is not tracked.
+        seen: how many pages it was seen working on at once.
         thinks: whether the model can think, which requests then forbid.
         failure: why it cannot be used any more.
         unanswered: consecutive pages without a response.
@@ -37,6 +40,9 @@ class Server:
     thinks: bool = False
     failure: Future[HearthError] = field(default_factory=Future)
     unanswered: int = 0
+    seen: SeenAtOnce = field(default_factory=SeenAtOnce)
+    _sent: int = 0
+    _counted: int = 0
     _good_since: float = 0.0
     _good: int = 0
 
@@ -58,23 +64,51 @@ class Server:
         """
         began, started = self.share.now(), time.perf_counter()
         request = replace(request, thinks=self.thinks)
-        call = self.client.generate(request, prompt, images, temperature, limits=self.pace.limits(stretch))
+        limits = self.pace.limits(stretch, self._behind)
+        self._sent += 1
+        call = self.client.generate(request, prompt, images, temperature, limits=limits)
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
         if answer.done:  # a response that was cut off has no durations, and is judged with the page
-            self._count(answer)
-            self._judge(Served.of(answer, time.perf_counter() - started), began)
+            seconds = time.perf_counter() - started
+            self._count(answer, seconds)
+            self._judge(Served.of(answer, seconds), began)
         return answer
 
-    def _count(self, answer: Answer) -> None:
-        """Correct the number of requests that the server works on at once, if its pages show another number."""
-        share = self.share
-        if self.concurrency is None:
-            return
-        full = share.in_flight >= share.limit == share.served
-        slots = self.concurrency.note(answer, time.time(), share.served, alone=share.runs == 1, full=full)
+    @property
+    def _behind(self) -> int:
+        """Requests that the server may answer before the next one, while its number of slots is not proven."""
+        if self.concurrency is None or self.concurrency.settled or self.seen.most >= self.share.served:
+            return 0
+        return (self.share.in_flight if self.share.runs == 1 else self.share.limit) - 1
+
+    async def check(self, request: GenerateRequest) -> None:
+        """Have the model loaded, and a line of text read, as after a page that was refused.
+
+        Raises:
+            HearthError: the server does not read.
+        """
+        request = replace(request, thinks=self.thinks)
+        await self.client.load(request)
+        await self.client.generate(replace(request, num_predict=1, schema=""), "Transcribe the text.", (probe_image(),))
+
+    def _count(self, answer: Answer, seconds: float) -> None:
+        """Prove the number of requests that the server works on at once, or correct it, if its pages show another."""
+        share, before, now = self.share, self.seen.most, time.time()
+        self._counted += 1
+        self.seen.note(answer, now - seconds, now)
+        slots = None
+        if self.concurrency is not None:
+            full = share.in_flight >= share.limit == share.served
+            last = share.in_flight == 1 and self._counted == self._sent
+            alone = share.runs == 1
+            slots = self.concurrency.note(answer, now, share.served, alone=alone, full=full, last=last)
         if slots is not None:
-            share.correct(slots)
+            share.correct(slots, seen=slots < share.served or slots <= self.seen.most)
+        elif self.seen.most >= share.served and not share.measured.proven:
+            share.correct(share.measured.slots)
+        if self.seen.most > before:
+            share.changed()
 
     def trouble(self, began: float) -> None:
         """Send fewer requests at once, because one that began then, by the ledger's time, was not served."""

@@ -1,4 +1,6 @@
-"""Get a model warm: its server reachable, the model present, loaded with the pages' options, and measured."""
+"""Get a model warm: its server reachable, the model present, and loaded with the pages' options."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
@@ -6,17 +8,15 @@ from dataclasses import dataclass, replace
 
 from tasks.core.errors import ModelError, NotOfferedError, PageError, SchemaRefusedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
-from tasks.core.replicas import Replicas
 from tasks.inference.client import InferenceClient
 from tasks.inference.names import find_model
 from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.serving.capabilities import Capabilities
-from tasks.serving.parallelism import measure_each
+from tasks.serving.parallelism import first_number
 from tasks.serving.remedies import load_failure, pull_failure, shortfall
 from tasks.serving.waiting import Deadline, Wait
 from tasks.settings.reading import WarmSettings
-from tasks.slots.capacity import agreed_capacity
-from tasks.slots.ledger import Measured
+from tasks.slots.ledger import Ledger, Measured, beginning
 from tasks.slots.store import LedgerStore
 
 _MOST_LAYERS = 1_000
@@ -25,12 +25,15 @@ _MOST_LAYERS = 1_000
 
 @dataclass(frozen=True)
 class Warmth:
-    """A model that is loaded and was measured.
+    """A model that is loaded.
 
     Attributes:
         digest: the model's digest, 64 hex digits.
-        measured: how many requests the server really works on at once.
-        note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
+        measured: how many requests the server works on at once, as far as that is known.
+        seen: the most pages of the run that it was seen working on at once.
+        requested: parallel requests that the run wanted to send.
+        started_for: those that Hearth started the server for, if it did.
+        remarks: where and how the model runs, if there is something to report.
         thinks: whether the model can think, which requests then forbid.
         gpu_bytes: GPU memory of the model with all the server's slots; 0 if it uses none.
         weights: name of the model's weights, where the server tells it.
@@ -39,17 +42,38 @@ class Warmth:
     digest: str
     family: str
     measured: Measured
-    note: str | None = None
+    requested: int = 0
+    started_for: int | None = None
+    remarks: tuple[str, ...] = ()
     thinks: bool = False
     gpu_bytes: int = 0
     weights: str = ""
+    seen: int = 0
+
+    @property
+    def shortfall(self) -> str | None:
+        """Why the server works on fewer requests than were wanted; None if it does not."""
+        return shortfall(self.requested, self.measured, self.family, self.started_for)
+
+    def shown(self, measured: Measured, seen: int, replicas: int) -> Warmth:
+        """Return it with what pages have shown of the server's slots, as far as the run requested so many."""
+        slots = min(measured.slots, self.requested)  # a run that requests more may have raised it
+        proven = measured.seen or slots * replicas <= seen
+        if (slots, proven, seen) == (self.measured.slots, self.measured.seen, self.seen):
+            return self
+        return replace(self, measured=measured.model_copy(update={"slots": slots, "seen": proven}), seen=seen)
+
+    @property
+    def note(self) -> str | None:
+        """All that a person should know of it; None if there is nothing to report."""
+        return " ".join(filter(None, (self.shortfall, *self.remarks))) or None
 
 
 Adapt = Callable[[ModelDetails], GenerateRequest]
 """Returns the options of the pages for a model, by what its server says of it."""
 
 
-async def warm(  # noqa: PLR0913 - the server, the request and the limits are facts of different origins
+async def warm(
     client: InferenceClient,
     request: GenerateRequest,
     slots: int,
@@ -57,16 +81,15 @@ async def warm(  # noqa: PLR0913 - the server, the request and the limits are fa
     *,
     ledger: LedgerStore,
     require_gpu: bool,
-    parts: Replicas | None = None,
     started_for: int | None = None,
     adapt: Adapt | None = None,
 ) -> Warmth:
     """Wait until the pages can start: the model is loaded with exactly the options of their requests.
 
-    The client's timeout must exceed the load of the model. So many slots are requested of each replica (`parts`), which
-    are measured together; the ledger has what other runs have measured. Hearth started the server for `started_for`
-    requests at once, if it did. `adapt` returns other options of the pages, by what the server says of the model;
-    `request` stands if None.
+    The client's timeout must exceed the load of the model. So many slots are requested of the server, or of each of its
+    replicas; the ledger has what the pages of other runs showed. Hearth started the server for `started_for` requests,
+    if it did. `adapt` returns other options of the pages, by what the server says of the model; `request` stands if
+    None.
 
     Raises:
         ServerError: the server did not answer, or kept failing, until the deadline.
@@ -102,27 +125,39 @@ async def warm(  # noqa: PLR0913 - the server, the request and the limits are fa
         if request.schema:
             await Wait(deadline).until(lambda: _accepts_schema(client, request))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
-        suited = capabilities.notes(loaded, request.num_ctx)
-        for warning in filter(None, (placed, *suited)):
-            emit(RunWarning(warning))
-        emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
-        with measure_step(WarmStep.MEASURE):
-            measured = await Wait(deadline, final=ModelError).until(
-                lambda: agreed_capacity(
-                    ledger, what, slots, lambda: measure_each(client, request, slots, parts or Replicas())
-                ),
-            )
+        first = await Wait(deadline, final=ModelError).until(
+            lambda: first_number(client, what, slots, details.family, started_for)
+        )
     except SchemaRefusedError:
         raise
     except ModelError as error:
         raise ModelError(load_failure(request.model, details.family, str(error))) from None
-    note = shortfall(slots, measured, details.family, started_for)
-    if note:
-        emit(RunWarning(note))
-    notes = " ".join(filter(None, (note, placed, *suited)))
-    gpu_bytes = loaded.size_vram if loaded else 0
-    return Warmth(model.digest, details.family, measured, notes or None, thinks, gpu_bytes, details.weights)
+    remarks = tuple(filter(None, (placed, *capabilities.notes(loaded, request.num_ctx))))
+    warmth = Warmth(
+        digest=model.digest,
+        family=details.family,
+        measured=await _known(ledger, first),
+        requested=slots,
+        started_for=started_for,
+        remarks=remarks,
+        thinks=thinks,
+        gpu_bytes=loaded.size_vram if loaded else 0,
+        weights=details.weights,
+    )
+    for warning in filter(None, (*remarks, warmth.shortfall)):
+        emit(RunWarning(warning))
+    return warmth
+
+
+async def _known(store: LedgerStore, first: Measured) -> Measured:
+    """Return what the runs of a server know of its capacity; enter the number to begin with if they know too little."""
+
+    def entered(ledger: Ledger) -> Ledger:
+        now = store.now()
+        return beginning(ledger.live(now), first.model_copy(update={"at": now, "server": store.server}))
+
+    return (await store.change(entered)).measured[first.what]
 
 
 async def _accepts_schema(client: InferenceClient, request: GenerateRequest) -> None:

@@ -20,11 +20,12 @@ _CLOSE_SECONDS = 10.0
 class SlotAllocation:
     """The slots of one server that this run may use, `most` at most. Everything happens on one event loop.
 
-    `changed` is called when more slots may have come free, or their number has changed. The number follows the server's
-    replicas.
+    The number of slots follows the server's replicas.
 
     Attributes:
+        changed: called when more slots may have come free, or what is known of their number has changed.
         in_flight: slots in use.
+        measured: the capacity of the server, or of each replica, as its runs know it.
         runs: that use the server, with this one.
         served: parallel requests that the server is taken to work on, from all clients.
         limit: parallel requests that all runs may send now.
@@ -41,8 +42,8 @@ class SlotAllocation:
     ) -> None:
         self._store = store
         self._most = most
-        self._measured = measured
-        self._changed = changed
+        self.measured = measured
+        self.changed = changed
         self._parts = parts or Replicas()
         self.served = measured.slots * self._parts.count
         self._run = uuid.uuid4().hex[:12]
@@ -54,7 +55,7 @@ class SlotAllocation:
         self._begun = False
         self._trouble_at = 0.0
         self._relief_at = 0.0
-        self._correction: int | None = None
+        self._correction: tuple[int, bool] | None = None
         self._valid_until = 0.0
         self._settled_at = 0.0
         self._stamp: object = None
@@ -84,7 +85,8 @@ class SlotAllocation:
         self._share = self._holds = 0
         with suppress(HearthError, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._store.change(lambda ledger: left(ledger, self._run))
+                ledger = await self._store.change(lambda ledger: left(self._corrected(ledger), self._run, self.now()))
+                self.measured = ledger.measured.get(self.measured.what, self.measured)
 
     def now(self) -> float:
         """Return the ledger's time, seconds since the epoch, for `trouble` and `relief`."""
@@ -147,9 +149,9 @@ class SlotAllocation:
             self._relief_at = began
             self._wake.set()
 
-    def correct(self, slots: int) -> None:
-        """Correct the measured capacity to so many parallel requests."""
-        self._correction = slots
+    def correct(self, slots: int, *, seen: bool = True) -> None:
+        """Correct the capacity of the server, or of each replica: it was seen to be so, or is tried."""
+        self._correction = slots, seen
         self._wake.set()
 
     @property
@@ -175,7 +177,7 @@ class SlotAllocation:
         self._valid_until = elapsed() + self._store.lease_seconds
         if self._waiting and not self._holds and elapsed() >= self._settled_at + self._store.lease_seconds:
             self._holds = self._share = 1
-        self._changed()
+        self.changed()
 
     async def _until_changed(self) -> None:
         """Wait until this run or the ledger may have changed, or long enough that turns and claims may have ended."""
@@ -195,7 +197,7 @@ class SlotAllocation:
         self._stamp = self._store.stamp()  # taken before the change, so that later writes are seen
         correction = self._correction
         ledger = await self._store.change(self._next)
-        self._measured = ledger.measured.get(self._measured.what, self._measured)
+        self.measured = ledger.measured.get(self.measured.what, self.measured)
         if self._correction == correction:
             self._correction = None
         claim = ledger.claims[self._run]
@@ -205,19 +207,23 @@ class SlotAllocation:
         self._valid_until = self._settled_at + claim.ends_at - self.now()
         self.runs = len(ledger.claims)
         self.limit, self.limited_at, self.served = ledger.limit, ledger.limited_at, ledger.capacity
-        self._changed()
+        self.changed()
 
     def _next(self, ledger: Ledger) -> Ledger:
         now = self.now()
         ledger = ledger.live(now)
-        if self._measured.what not in ledger.measured:  # the ledger was lost
-            ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
-        if self._correction is not None:
-            ledger = corrected(ledger, self._measured.what, self._correction, now)
-        ledger = resized(ledger, self._parts.count, self._parts.seen_at)
+        if self.measured.what not in ledger.measured:  # the ledger was lost
+            ledger = knowing(ledger, self.measured.model_copy(update={"at": now}))
+        ledger = resized(self._corrected(ledger), self._parts.count, self._parts.seen_at)
         lease = self._store.lease_seconds
         need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)
         ledger, self._share = settled(ledger, self._run, need, now)
         # Slots that are about to be given back are not used from here on, whenever the ledger is written.
         self._holds = min(self._holds, ledger.claims[self._run].holds)
         return ledger
+
+    def _corrected(self, ledger: Ledger) -> Ledger:
+        if self._correction is None:
+            return ledger
+        slots, seen = self._correction
+        return corrected(ledger, self.measured.what, slots, self.now(), seen=seen)

@@ -33,14 +33,14 @@ class SlotClaim(BaseModel):
 
 
 class Measured(BaseModel):
-    """The measured capacity of a server, or of each replica, with one model: `slots` of the `asked` parallel requests.
+    """The capacity of a server, or of each replica, with one model: `slots` of the `asked` parallel requests.
 
     Attributes:
         what: the model, and what else may change the number.
         at: when, seconds since the epoch.
         server: identifies the server among others that ran at its address; empty if unknown.
-        sure: whether it cannot serve more.
-        busy: whether other clients than runs used the server meanwhile.
+        sure: whether it cannot serve more; otherwise pages try it out.
+        seen: whether the server was seen working on so many.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -51,7 +51,12 @@ class Measured(BaseModel):
     at: float
     server: str = ""
     sure: bool = True
-    busy: bool = False
+    seen: bool = False
+
+    @property
+    def proven(self) -> bool:
+        """Whether the number was told, measured or seen; otherwise it is no more than what was requested."""
+        return self.sure or self.seen
 
 
 class Ledger(BaseModel):
@@ -64,8 +69,8 @@ class Ledger(BaseModel):
         parts_at: when that number was seen; the latest of several runs' counts.
         limit: parallel requests that all runs may send; below the capacity while the server is in trouble.
         limited_at: when the limit changed last.
-        measured_by: token of the run that measures the server, and must be alone for it; empty if none does.
-        measured_until: when another run may measure.
+        measured_by: token of a run that is alone on the server, as runs of version 0.1 are while they measure it.
+        measured_until: when that ends at the latest.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -90,8 +95,8 @@ class Ledger(BaseModel):
     def live(self, now: float) -> Ledger:
         """Return the ledger without what has ended; a server that was idle for a while may be another by now.
 
-        A time further ahead than any claim lasts is from a wrong clock, such as one that was a day fast: it becomes
-        the end of the longest claim that begins now.
+        Nothing tells whether it was restarted, unless it is identified. A time further ahead than any claim lasts is
+        from a wrong clock, such as one that was a day fast: it becomes the end of the longest claim that begins now.
         """
         latest = now + _LONGEST_SECONDS
         claims = {
@@ -99,7 +104,9 @@ class Ledger(BaseModel):
             for run, claim in self.claims.items()
             if claim.ends_at > now
         }
-        measured = {what: m for what, m in self.measured.items() if claims or now - _FRESH_SECONDS < m.at <= latest}
+        measured = {
+            what: m for what, m in self.measured.items() if claims or m.server or now - _FRESH_SECONDS < m.at <= latest
+        }
         update: dict[str, object] = {"claims": claims, "measured": measured}
         update |= {name: now for name in ("limited_at", "parts_at") if getattr(self, name) > latest}
         if self.measured_until > latest:
@@ -119,14 +126,24 @@ class Ledger(BaseModel):
         return max((measured.slots for measured in self.measured.values()), default=0)
 
     @property
+    def proven(self) -> bool:
+        """Whether `each` is proven."""
+        return any(m.proven for m in self.measured.values() if m.slots == self.each)
+
+    @property
     def held(self) -> int:
         """Slots that runs hold."""
         return sum(claim.holds for claim in self.claims.values())
 
 
-def left(ledger: Ledger, run: str) -> Ledger:
-    """Return the ledger without a run."""
-    return ledger.model_copy(update={"claims": {other: c for other, c in ledger.claims.items() if other != run}})
+def left(ledger: Ledger, run: str, now: float | None = None) -> Ledger:
+    """Return the ledger without a run, which used the server until now; None if that is not known."""
+    claims = {other: claim for other, claim in ledger.claims.items() if other != run}
+    ledger = ledger.model_copy(update={"claims": claims})
+    if now is None:
+        return ledger
+    measured = {what: m.model_copy(update={"at": max(m.at, now)}) for what, m in ledger.measured.items()}
+    return ledger.model_copy(update={"measured": measured})
 
 
 def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
@@ -141,16 +158,15 @@ def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
     return ledger.model_copy(update={"parts": parts, "parts_at": seen_at, "limit": limit})
 
 
-def measuring(ledger: Ledger, run: str, until: float) -> Ledger:
-    """Return the ledger with a run that measures the server, unless another does already."""
-    if ledger.measured_by not in {"", run}:
-        return ledger
-    return ledger.model_copy(update={"measured_by": run, "measured_until": until})
+def beginning(ledger: Ledger, first: Measured) -> Ledger:
+    """Return the ledger with the number that a run begins with, unless it knows enough of the same server.
 
-
-def not_measuring(ledger: Ledger, run: str) -> Ledger:
-    """Return the ledger after a run has finished measuring."""
-    return ledger.model_copy(update={"measured_by": ""}) if ledger.measured_by == run else ledger
+    A run that sent fewer requests, and had all served, knows too little.
+    """
+    known = ledger.measured.get(first.what)
+    if known is None or (first.server and known.server != first.server):
+        return knowing(ledger, first)
+    return ledger if known.slots < known.asked or first.asked <= known.asked else knowing(ledger, first)
 
 
 def knowing(ledger: Ledger, measured: Measured) -> Ledger:
@@ -162,9 +178,13 @@ def knowing(ledger: Ledger, measured: Measured) -> Ledger:
     return ledger.model_copy(update={"limit": ledger.capacity, "limited_at": measured.at})
 
 
-def corrected(ledger: Ledger, what: str, slots: int, now: float) -> Ledger:
-    """Return the ledger after pages have shown that the server serves another number of parallel requests."""
+def corrected(ledger: Ledger, what: str, slots: int, now: float, *, seen: bool = True) -> Ledger:
+    """Return the ledger after pages have shown, or are to try, how many parallel requests the server serves."""
     known = ledger.measured.get(what)
-    if known is None or known.slots == slots:
+    if known is None or (known.slots, known.seen) == (slots, seen):
         return ledger
-    return knowing(ledger, known.model_copy(update={"slots": slots, "asked": max(known.asked, slots), "at": now}))
+    asked = max(known.asked, slots)
+    after = known.model_copy(update={"slots": slots, "asked": asked, "at": now, "seen": seen})
+    if known.slots == slots:
+        return ledger.model_copy(update={"measured": {**ledger.measured, what: after}})
+    return knowing(ledger, after)

@@ -11,6 +11,7 @@ from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.rows import Row
 from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
+from tasks.text.slots import slots_text
 
 _MOST_FAILURES = 50
 _ENDED = {
@@ -96,9 +97,9 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
     }
     if endpoint is not None:
         facts["server"] = f"{endpoint.backend} at {endpoint.url}: {endpoint.why}"
-        facts["slots"] = f"{endpoint.slots} of the {endpoint.slots_asked} asked for" + (
-            f" ({endpoint.note})" if endpoint.note else ""
-        )
+        proven = f"{endpoint.slots} of the {endpoint.slots_asked} asked for"
+        slots = proven if endpoint.slots_seen is None else slots_text(endpoint.slots, endpoint.slots_seen)
+        facts["slots"] = slots + (f" ({endpoint.note})" if endpoint.note else "")
     lines = [f"# {escaped(manifest.document.name)}", "", f"**{manifest.status}** {_ENDED[manifest.status]}", ""]
     lines += table(("", ""), [*((name, escaped(value)) for name, value in facts.items()), ("text", link(text))])
     if manifest.insight:

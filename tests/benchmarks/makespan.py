@@ -104,6 +104,7 @@ class Bench:
             "seconds": seconds,
             "ratio": seconds / ideal,
             "asked": len(busy),
+            "warm_pages": measured.get("warm", 0.0) / setting.times.median,
             "client_cpu_ms": measured["cpu"] / size * 1000,
             "renderer_cpu_ms": measured.get("renderer_cpu", 0.0) / size * 1000,
             "prefect_cpu_ms": max(0.0, cpu) / size * 1000,

@@ -32,8 +32,12 @@ def show(rows: list[Row]) -> None:
         cells = [(RIVALS[rival], *(_cell(of, rival, size) for size in sizes)) for rival in rivals]
         title = f"{name}: makespan / ideal ({ideals})"
         Section(f"makespan {name}", title, ("", *(f"{size} pages" for size in sizes)), cells).show()
-    columns = ["pages", "idle slot", "client CPU", "rendering", "Prefect CPU", "requests", "events", "MB", "other work"]
-    title = "ms a page (idle slot: median and 95th percentile); requests and events a page; processors that others used"
+    columns = ["pages", "idle slot", "client CPU", "rendering", "Prefect CPU", "requests", "events", "MB"]
+    columns += ["warm-up", "other work"]
+    title = (
+        "ms a page (idle slot: median and 95th percentile); requests and events a page; warm-up of a loaded model, in "
+        "times of a page; processors that others used"
+    )
     for name in dict.fromkeys(row["setting"] for row in rows):
         cells = []
         for row in [row for row in rows if row["setting"] == name and row["ratio"]]:
@@ -49,6 +53,7 @@ def show(rows: list[Row]) -> None:
                     f"{row['prefect_requests']:.2f}" if row["rival"] in ON_PREFECT else "",
                     f"{row['prefect_events']:.2f}" if row["rival"] in ON_PREFECT else "",
                     f"{row['memory_mb']:.0f}" + (f" + {renderer:.0f}" if renderer else ""),
+                    f"{row['warm_pages']:.2f}" if row.get("warm_pages") else "",
                     f"{row['others_cpu']:.2f}",
                 )
             )

@@ -60,13 +60,15 @@ def flow(work: Work) -> dict[str, float]:
 async def _flow(work: Work) -> dict[str, float]:
     os.environ["HEARTH_URL"] = work.url
     from flows.process_document import process_document
-    from tasks.core.events import Event, PagesStarted, subscribe
+    from tasks.core.events import Event, PagesStarted, StepDone, WarmStep, subscribe
     from tasks.core.jobs import BackendName, Job
 
-    started = cpu = 0.0
+    started = cpu = loaded = 0.0
 
     def listen(event: Event) -> None:
-        nonlocal started, cpu
+        nonlocal started, cpu, loaded
+        if isinstance(event, StepDone) and event.step is WarmStep.LOAD:
+            loaded = time.monotonic()
         if isinstance(event, PagesStarted):
             started, cpu = time.monotonic(), time.process_time()
 
@@ -85,7 +87,8 @@ async def _flow(work: Work) -> dict[str, float]:
     manifest = await state.aresult()
     if manifest.count("read") != work.pages or manifest.endpoint.slots != work.slots:
         raise SystemExit(f"the flow read {manifest.totals()}")
-    return {"started": started, "ended": started + manifest.read_seconds, "cpu": cpu, **used}
+    ended = started + manifest.read_seconds
+    return {"started": started, "ended": ended, "cpu": cpu, "warm": started - loaded, **used}
 
 
 def bare(work: Work) -> dict[str, float]:

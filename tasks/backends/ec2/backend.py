@@ -85,7 +85,7 @@ class Ec2Backend(Backend):
             backend=self.name,
             endpoint=connection.endpoint,
             slots=pool.stack.slots,
-            ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
+            ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id, machine.id),
             started=instance.started,
             lease=instance,
             machine=MachineFacts(

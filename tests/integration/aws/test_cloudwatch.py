@@ -60,7 +60,7 @@ def test_a_runs_numbers_reach_cloudwatch(hearth: Hearth, aws: AwsFront, server: 
     assert told(aws, "Retries", "Sum", Reason="unavailable") == 1
     assert told(aws, "TokensOut", "Sum") == PAGES * 20
     assert told(aws, "PageSeconds", "SampleCount") == PAGES
-    assert told(aws, "WarmSeconds", "SampleCount", Step="measure") == 1
+    assert told(aws, "WarmSeconds", "SampleCount", Step="load") == 1
     listed = boto3.client("cloudwatch", endpoint_url=aws.url).list_metrics()["Metrics"]
     assert {metric["Namespace"] for metric in listed} == {"Hearth"}
     different = {str(sorted([each["MetricName"], *map(str, each["Dimensions"])])) for each in listed}

@@ -13,7 +13,6 @@ import pytest
 from tasks.core.errors import NotOfferedError, PageError, ServerError, TransientError
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.openai.client import OpenAIClient
-from tasks.serving.parallelism import measure_parallelism
 from tasks.serving.probe_image import probe_image
 from tests.support.llama_server import LlamaServer, llama_server
 from tests.support.waiting import until
@@ -30,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
 
 async def read(server: LlamaServer, request: GenerateRequest = REQUEST, prompt: str = "Transcribe.") -> Answer:
     async with OpenAIClient(server.url) as client:
-        return await client.generate(request, prompt, (probe_image(1),))
+        return await client.generate(request, prompt, (probe_image(),))
 
 
 def test_a_page_is_read_with_its_counts_and_durations(server: LlamaServer):
@@ -67,14 +66,6 @@ def test_an_address_may_end_in_v1(server: LlamaServer):
     assert asyncio.run(ask()) == SLOTS
 
 
-def test_its_slots_are_measured(server: LlamaServer):
-    async def measure():
-        async with OpenAIClient(server.url) as client:
-            return await measure_parallelism(client, REQUEST, 2 * SLOTS)
-
-    assert asyncio.run(measure()).slots == SLOTS
-
-
 def test_a_page_that_does_not_fit_is_refused_with_the_figures(server: LlamaServer):
     with pytest.raises(PageError, match=r"takes \d+ tokens.*has 4096") as raised:
         asyncio.run(read(server, prompt="word " * 9000))
@@ -101,7 +92,7 @@ def test_a_text_that_got_into_a_loop_is_ended(tmp_path: Path):
 def test_a_wrong_token_is_named(tmp_path: Path):
     async def ask(url: str, token: str) -> Answer:
         async with OpenAIClient(url, headers={"Authorization": f"Bearer {token}"}) as client:
-            return await client.generate(REQUEST, "", (probe_image(1),))
+            return await client.generate(REQUEST, "", (probe_image(),))
 
     with llama_server(tmp_path / "log", key="secret") as running:
         assert asyncio.run(ask(running.url, "secret")).done
@@ -113,7 +104,7 @@ def test_a_server_that_is_killed_in_the_middle_of_an_answer_is_asked_again(tmp_p
     async def ask(server: LlamaServer) -> None:
         async with OpenAIClient(server.url) as client:
             request = replace(REQUEST, model="slow", num_predict=3000)
-            asked = asyncio.create_task(client.generate(request, "", (probe_image(1),)))
+            asked = asyncio.create_task(client.generate(request, "", (probe_image(),)))
             await asyncio.to_thread(_until_busy, server)
             server.kill()
             await asked

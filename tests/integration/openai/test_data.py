@@ -65,7 +65,7 @@ def answer_of(server: LlamaServer, schema: object, temperature: float = 0.0) -> 
     async def ask() -> Answer:
         request = replace(ENOUGH, schema=schema_text(schema)) if schema else ENOUGH
         async with OpenAIClient(server.url) as client:
-            return await client.generate(request, "Answer.", (probe_image(1),), temperature)
+            return await client.generate(request, "Answer.", (probe_image(),), temperature)
 
     return asyncio.run(ask())
 

@@ -93,7 +93,7 @@ def test_a_page_too_large_for_the_context_fails_with_what_to_do(at: Callable[[st
 def test_a_stream_that_is_cut_in_the_middle_is_read_again(
     server: LlamaServer, at: Callable[[str], Hearth], tmp_path: Path
 ):
-    with gateway(server.url, cut=frozenset(range(8, 12))) as front:
+    with gateway(server.url, cut=frozenset(range(3, 6))) as front:
         done = at(front.url).read(document(tmp_path, 6), *OPTIONS)
     assert done.code == 0, done.err
     attempts = [attempt for number in range(1, 7) for attempt in done.page(number)["attempts"]]

@@ -21,7 +21,7 @@ class TestTwoServers:
         quick, slow = counting(2, 0.3), counting(2, 1.2)
         for server in (quick, slow):
             server.stuck.update(range(1, 31))
-        readers.start(1, [quick, slow], 30)
+        readers.start(1, [quick, slow], 30, "--slots", "2")
         readers.until(lambda: quick.held == slow.held == 2)
         for server in (quick, slow):
             server.stuck.clear()
@@ -34,7 +34,7 @@ class TestTwoServers:
         servers = [counting(2, 0.2), counting(2, 0.2)]
         for server in servers:
             server.stuck.add(13)
-        readers.start(1, servers, 24)
+        readers.start(1, servers, 24, "--slots", "2")
 
         def holding() -> list[CountingOllama]:
             return [server for server in servers if any(note.page == 13 for note in server.pages)]

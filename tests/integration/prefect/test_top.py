@@ -65,6 +65,16 @@ async def test_slots_are_shown_whoever_holds_them(tmp_path: Path):
     assert "6/8, 6 at once now" in await told(tmp_path)
 
 
+async def test_slots_that_were_only_asked_for_are_shown_as_such(tmp_path: Path):
+    def begun(ledger: Ledger) -> Ledger:
+        measured = {"m": Measured(what="m", slots=8, asked=8, at=time.time(), sure=False)}
+        return ledger.model_copy(update={"measured": measured, "limit": 8})
+
+    await FileStore.of(tmp_path, URL).change(begun)
+    LiveFile(tmp_path).write(live_run(in_flight=3))
+    assert "0/8, asked for, not yet seen" in await told(tmp_path)
+
+
 async def test_top_changes_no_ledger(tmp_path: Path):
     LiveFile(tmp_path).write(live_run())
     await Watch(tmp_path).look()
@@ -102,7 +112,8 @@ def server() -> Iterator[CountingOllama]:
 def test_a_run_of_another_process_is_shown_until_it_ends(hearth: Hearth, server: CountingOllama, tmp_path: Path):
     write_pdf(tmp_path / "report.pdf", 30)
     server.stuck.update(range(10, 31))
-    run = hearth.start("read", tmp_path / "report.pdf", "--json", HEARTH_URL=server.url, **run_settings(1))
+    options = "--json", "--slots", "3"
+    run = hearth.start("read", tmp_path / "report.pdf", *options, HEARTH_URL=server.url, **run_settings(1))
     home = Path(hearth.environment["HEARTH_HOME"])
 
     def shown() -> bool:

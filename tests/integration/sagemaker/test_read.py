@@ -97,10 +97,10 @@ def _out_of_memory() -> Fault:
 def test_transient_refusals_lose_no_page(hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path):
     make_endpoint(aws, echo)
     for skip, fault in (
-        (20, error("ThrottlingException", "Rate exceeded", 429)),
-        (24, error("ServiceUnavailable", "Unavailable.", 503)),
-        (28, _out_of_memory()),
-        (32, error("ModelNotReadyException", "Loading.", 429)),
+        (12, error("ThrottlingException", "Rate exceeded", 429)),
+        (16, error("ServiceUnavailable", "Unavailable.", 503)),
+        (20, _out_of_memory()),
+        (24, error("ModelNotReadyException", "Loading.", 429)),
     ):
         aws.inject(fault, "InvokeEndpoint*", skip=skip)
     outcome = hearth_there.read(paper(tmp_path, 24))

@@ -13,12 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
-from tasks.serving.parallelism import PROBE_LINES
-from tasks.serving.probe_image import probe_image
 from tests.support.aws.direct import Seen
 from tests.support.aws.imds import Metadata
 from tests.support.aws.leash import ROOT, end, leashed
@@ -37,12 +33,6 @@ WATCHDOG = {
     "HEARTH_LIFETIME_SECONDS": "360000",
     "HEARTH_POLL_SECONDS": "0.2",
 }
-
-
-@cache
-def _probes() -> frozenset[str]:
-    """The digests of the images with which the warm-up measures."""
-    return frozenset(sha256(probe_image(lines)).hexdigest() for lines in PROBE_LINES)
 
 
 class Machine:
@@ -94,10 +84,10 @@ class Machine:
 
     @property
     def read(self) -> Counter[str]:
-        """How often each page's image was read, by its digest, if its engine notes it; those of the warm-up aside."""
+        """How often each page's image was read, by its digest, if its engine notes it."""
         log = self.directory / "images.log"
         lines = log.read_text().split() if log.exists() else []
-        return Counter(line for line in lines if line not in _probes())
+        return Counter(lines)
 
     @property
     def serving(self) -> bool:

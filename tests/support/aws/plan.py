@@ -26,7 +26,7 @@ class Plan:
         model_mb: what a load reads from the disk, MB.
         disk_mb_s: how fast a disk that fills from a snapshot gives that, MB/s; None: there is nothing to wait for.
         hangs_from: from this request to /api/generate on, nothing is answered; 1 is the first.
-        dies_at: Ollama is killed by this request to /api/generate, the loading and measuring ones included.
+        dies_at: Ollama is killed by this request to /api/generate, the loading one included.
         watchdog: settings of machine.py, such as {"HEARTH_IDLE_SECONDS": "1"}; None: no watchdog runs.
     """
 

@@ -5,8 +5,6 @@ import pytest
 from tasks.backends.base import MachineFacts
 from tasks.core import replicas as module
 from tasks.core.replicas import Replicas
-from tasks.serving import parallelism
-from tasks.slots.capacity import Count
 
 
 @pytest.fixture
@@ -35,17 +33,3 @@ def test_what_they_cost_is_the_price_of_one_for_the_seconds_of_all(clock: list[f
     parts.see(4, paid=4)
     clock[0] += 900
     assert machine.usd_so_far() == pytest.approx(0.5)
-
-
-async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(monkeypatch: pytest.MonkeyPatch):
-    parts, asked = Replicas(2), []
-
-    async def measured(_client: object, _request: object, slots: int) -> Count:
-        asked.append(slots)
-        if len(asked) == 1:
-            parts.see(3, paid=3)
-        return Count(slots - 1)  # one was missed, which says little of each part
-
-    monkeypatch.setattr(parallelism, "measure_parallelism", measured)
-    assert await parallelism.measure_each(None, None, 4, parts) == Count(4)  # type: ignore[arg-type] # nothing is sent
-    assert asked == [8, 12]

@@ -36,6 +36,14 @@ def test_prometheus_reads_counters_histograms_and_what_runs_do_now(tmp_path: Pat
     assert found["hearth_slot_use_percent", ""] == 75
 
 
+def test_slots_that_no_page_has_shown_are_counted_apart(tmp_path: Path):
+    run = live_run(slots=8)
+    server = run.servers[0].model_copy(update={"unproven": 5})
+    LiveFile(tmp_path).write(run.model_copy(update={"servers": (server,)}))
+    found = samples(text(registry(Machine(tmp_path))))
+    assert (found["hearth_slots", ""], found["hearth_slots_unproven", ""]) == (8, 5)
+
+
 def test_the_runs_of_a_pool_are_added_up(tmp_path: Path):
     for _ in range(2):
         LiveFile(tmp_path).write(live_run(in_flight=3, slots=4))

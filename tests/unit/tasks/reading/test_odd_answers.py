@@ -126,14 +126,14 @@ async def test_an_answer_without_end_fails_its_page_alone(server, reading):
 
 
 async def test_an_error_with_half_a_character_is_recorded(server, reading):
-    server.answers("/api/generate", Say(b'{"error": "bad \\ud800 token"}', 400))
+    server.answers("/api/generate", Say(b'{"error": "bad \\ud800 token"}', 400), reads())
     await reading.fails(1, 3)
     assert "bad ? token" in reading.store.page(1).detail
 
 
 async def test_a_page_larger_than_the_context_names_the_options(server, reading):
     told = "request (35104 tokens) exceeds the available context size (2048 tokens), try increasing it"
-    server.answers("/api/generate", fails(400, json.dumps({"error": {"code": 400, "message": told}})))
+    server.answers("/api/generate", fails(400, json.dumps({"error": {"code": 400, "message": told}})), reads())
     error = await reading.fails(1, 1)
     assert error.final
     assert "35104 tokens, and the model's context has 2048. Raise --num-ctx, or lower --longest-side" in str(error)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tasks.runs.run_stats
-from tasks.backends.base import Allocation, MachineFacts, ServerLease
+from tasks.backends.base import Allocation, Endpoint, MachineFacts, ServerLease
 from tasks.core.events import PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.inference.schema import Timing
@@ -27,7 +27,9 @@ WARM = Warmth("d", "qwen25vl", Measured(what="m", slots=8, asked=8, at=START))
 
 
 def allocation(tmp_path: Any, **changed: Any) -> Allocation:
-    return replace(Allocation(BackendName.EC2, "http://10.0.0.1", 8, FileStore(tmp_path / "slots")), **changed)
+    return replace(
+        Allocation(BackendName.EC2, Endpoint("http://10.0.0.1"), 8, FileStore(tmp_path / "slots")), **changed
+    )
 
 
 def done(page: int, seconds: float, *again: float, image: float = 0.0) -> PageDone:
@@ -126,6 +128,18 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
     assert (figures.slots, figures.read, figures.page_seconds, figures.again_seconds) == (8, 2, 18.0, 4.0)
     assert (figures.image_seconds, figures.held, figures.usd_per_hour) == (3.0, 115, 0.6)
     assert (figures.idle, figures.spot_usd_per_hour, figures.more_slots) == (600, 0.2, True)
+
+
+def test_slots_are_those_that_pages_have_shown(tmp_path: Any):
+    meter, server = RunStats(idle_seconds=600, longest_side=1288), allocation(tmp_path)
+    begun = replace(WARM, measured=WARM.measured.model_copy(update={"sure": False}), requested=8)
+    meter.warmed(server, begun)
+    meter(PagesStarted(3, 0, 8))
+    assert (meter.figures().slots, meter.figures().slots_seen, meter.figures().more_slots) == (8, 0, False)
+    meter.warmed(server, begun.shown(begun.measured, 3, 1))
+    assert (meter.figures().slots, meter.figures().slots_seen) == (8, 3)
+    meter.warmed(server, begun.shown(begun.measured.model_copy(update={"slots": 2, "seen": True}), 3, 1))
+    assert (meter.figures().slots, meter.figures().slots_seen) == (2, None)
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):

@@ -100,6 +100,16 @@ def test_only_the_wait_for_the_first_token_follows_the_pace():
     assert {(limits.silence, limits.whole) for limits in (before, after)} == {(20, 900)}
 
 
+def test_a_page_that_may_wait_behind_others_has_as_much_time_as_all_of_them():
+    settings = ReadSettings(timeout_seconds=900, first_token_seconds=300, silence_seconds=20)
+    limits = LatencyTracker(settings, num_predict=4096).limits(behind=7)
+    assert (limits.first, limits.silence, limits.whole) == (8 * 300, 20, 900 + 7 * 300)
+
+
+def test_the_time_of_pages_that_waited_behind_others_is_the_usual_one():
+    assert paced(*[page(100.0)] * 8).limits(behind=7).first > 300 == paced(*[page(100.0)] * 8).limits().first
+
+
 def test_a_timeout_stays_within_the_bounds():
     assert paced(*[page(0.1)] * 8).limits().first == 10
     assert paced(*[page(200.0)] * 8).limits().first == 300

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tasks.core.errors import ModelError
 from tasks.core.replicas import Replicas
 from tasks.slots.allocation import SlotAllocation
-from tasks.slots.capacity import Count, agreed_capacity
+from tasks.slots.ledger import Ledger, Measured, beginning, corrected, left
 from tasks.slots.store import FileStore
-from tests.support.clock import Clock
-from tests.support.waiting import PATIENCE, until_async
-from tests.unit.tasks.slots.shares import SLOTS, in_use, measured, sharing
+from tests.support.waiting import until_async
+from tests.unit.tasks.slots.shares import measured, sharing
+
+NOW = 1_000_000.0
+
+
+def begun_with(slots: int, asked: int, server: str = "", known: Ledger | None = None) -> Ledger:
+    """Return the ledger after a run that begins with a number, of those that it requested."""
+    first = Measured(what="model", slots=slots, asked=asked, at=NOW, server=server, sure=False)
+    return beginning(known or Ledger(), first)
 
 
 async def test_slots_follow_the_parts_of_a_server(store):
@@ -29,102 +33,60 @@ async def test_slots_follow_the_parts_of_a_server(store):
     await share.close()
 
 
-async def test_a_server_is_measured_by_one_and_known_to_all(store):
-    measurements = 0
-
-    async def measure() -> Count:
-        nonlocal measurements
-        measurements += 1
-        await asyncio.sleep(0.2)
-        return Count(3)
-
-    found = await asyncio.gather(*(agreed_capacity(store, "model", 8, measure) for _ in range(5)))
-    assert [known.slots for known in found] == [3] * 5
-    assert measurements == 1
+def test_of_a_server_that_nobody_used_a_run_expects_the_number_that_it_begins_with():
+    assert begun_with(8, 8).capacity == 8
 
 
-async def test_a_busy_server_is_not_measured_again(store):
-    async def never() -> Count:
-        raise AssertionError
-
-    async with sharing(store):
-        assert (await agreed_capacity(store, "model", 2, never)).slots == SLOTS
+@pytest.mark.parametrize("asked", [2, 8, 16])
+def test_what_pages_showed_of_a_server_holds_for_the_next_run(asked):
+    """Whatever it requests: the server had more requests than it worked on."""
+    assert begun_with(asked, asked, known=begun_with(3, 8)).capacity == 3
 
 
-async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_drained(store):
-    async with sharing(store) as share:
-        in_use(share, 2)
-
-        async def measure() -> Count:
-            assert share.in_flight == 0
-            assert share.free <= 0
-            return Count(8)
-
-        measuring = asyncio.create_task(agreed_capacity(store, "model", 8, measure))
-        await asyncio.sleep(4 * store.watch_seconds)
-        assert not measuring.done()
-        share.give()
-        share.give()
-        assert (await asyncio.wait_for(measuring, PATIENCE)).slots == 8
-        await until_async(lambda: share.free == SLOTS)
+def test_a_run_that_requests_more_than_was_tried_tries_them():
+    assert begun_with(8, 8, known=begun_with(2, 2)).capacity == 8
 
 
-async def test_a_measurement_that_fails_leaves_it_to_the_next(store):
-    async def fails() -> Count:
-        raise ModelError("no such model")
-
-    async def works() -> Count:
-        return Count(2)
-
-    with pytest.raises(ModelError):
-        await agreed_capacity(store, "model", 2, fails)
-    assert (await asyncio.wait_for(agreed_capacity(store, "model", 2, works), PATIENCE)).slots == 2
+def test_a_run_that_requests_fewer_leaves_the_number_as_it_is():
+    assert begun_with(2, 2, known=begun_with(8, 8)).capacity == 8
 
 
-async def test_a_long_measurement_stays_alone(store, monkeypatch):
-    """It takes six times as long as its claim lasts."""
-    clock, begun, measurements = Clock(), asyncio.Event(), 0
-    monkeypatch.setattr(FileStore, "now", lambda _: clock.time())
-    monkeypatch.setattr(FileStore, "lease_seconds", 0.4)
-
-    async def renewed() -> bool:
-        return (await store.change(lambda ledger: ledger)).measured_until == clock.time() + store.lease_seconds
-
-    async def measure() -> Count:
-        nonlocal measurements
-        measurements += 1
-        begun.set()
-        for _ in range(8):
-            clock.advance(0.3)
-            await until_async(renewed)
-        return Count(2)
-
-    first = asyncio.create_task(agreed_capacity(store, "model", 2, measure))
-    await begun.wait()
-    second = await agreed_capacity(store, "model", 2, measure)
-    assert (await first) == second
-    assert measurements == 1
+def test_of_a_server_that_was_started_anew_nothing_is_known():
+    """What was found of the one before it at its address holds no more."""
+    assert begun_with(8, 8, "3 4", known=begun_with(4, 8, "1 2")).capacity == 8
 
 
-async def test_of_a_server_that_was_started_anew_nothing_is_known(tmp_path):
-    """What was found of the one before it at its address holds no more, though a run of that one is still there."""
-    url = "http://127.0.0.1:11434"
-    before, anew = FileStore.of(tmp_path, url, "1 2"), FileStore.of(tmp_path, url, "3 4")
-
-    async def four() -> Count:
-        return Count(4)
-
-    async def eight() -> Count:
-        return Count(8)
-
-    assert (await agreed_capacity(before, "model", 8, four)).slots == 4
-    async with sharing(before, most=0):
-        assert (await agreed_capacity(anew, "model", 8, eight)).slots == 8
-        assert (await anew.change(lambda ledger: ledger)).capacity == 8
+@pytest.mark.parametrize(("server", "known"), [("", 0), ("1 2", 3)])
+def test_an_idle_server_is_remembered_if_it_would_show_that_it_was_restarted(server, known):
+    assert left(begun_with(3, 8, server), "run").live(NOW + 3600).capacity == known
 
 
-async def test_a_measure_that_pages_corrected_holds_for_all_runs(store):
+async def test_a_number_that_pages_corrected_holds_for_all_runs(store: FileStore):
     async with sharing(store) as one, sharing(store) as other:
         one.correct(2)
         await until_async(lambda: one.served == other.served == 2)
         assert one.free + other.free <= 2
+
+
+def test_a_number_is_known_for_a_while_after_the_last_run_that_used_it():
+    ledger = left(begun_with(3, 8), "run", NOW + 600)
+    assert (ledger.live(NOW + 610).capacity, ledger.live(NOW + 700).capacity) == (3, 0)
+
+
+def test_a_number_that_was_asked_for_is_proven_when_it_was_seen_and_stays_as_large_as_it_was():
+    begun = begun_with(8, 8)
+    assert not begun.proven
+    limited = begun.model_copy(update={"limit": 4})
+    seen = corrected(limited, "model", 8, NOW)
+    assert (seen.proven, seen.capacity, seen.limit) == (True, 8, 4)
+
+
+def test_a_larger_number_that_is_tried_is_not_proven():
+    tried = corrected(begun_with(1, 8), "model", 2, NOW, seen=False)
+    assert (tried.capacity, tried.proven) == (2, False)
+
+
+async def test_what_the_last_page_showed_is_known_to_the_next_run(store: FileStore):
+    async with sharing(store) as share:
+        share.correct(2)
+    assert (await store.change(lambda ledger: ledger)).capacity == 2

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, ReadOptions
@@ -40,6 +42,18 @@ def manifest(**facts: Any) -> Manifest:
         **{"finished_at": NOW, "machines": (machine,), "cost_usd": 0.05, "read_seconds": 60.0, "warm_seconds": 30.0},
     }
     return Manifest(**told | facts)
+
+
+def test_slots_that_no_page_has_shown_are_told_as_asked_for():
+    endpoint = manifest().endpoint.model_copy(update={"slots": 8, "slots_seen": 3, "note": None})
+    assert "| slots | 8 slots asked for, 3 seen at work at once |" in summary(manifest(endpoint=endpoint), (), TEXT)
+
+
+@pytest.mark.parametrize(("seen", "told"), [(3, 3), (None, 8)])
+def test_the_figures_of_a_run_tell_how_many_slots_were_seen(seen, told):
+    endpoint = manifest().endpoint.model_copy(update={"slots": 8, "slots_seen": seen})
+    figures = manifest(endpoint=endpoint).totals()
+    assert (figures["slots"], figures["slots_seen"]) == (8, told)
 
 
 def test_it_tells_pages_cost_slots_and_why_pages_failed():
