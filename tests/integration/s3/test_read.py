@@ -107,7 +107,8 @@ def test_after_kill_9_no_stored_page_is_read_again(hearth: Hearth, engine: Engin
     out, err = again.communicate(timeout=PATIENCE)
     outcome = Outcome(again.returncode, out, err)
     assert outcome.code == 0, outcome.err
-    assert (outcome.json["read"], outcome.json["read_now"]) == (PAGES, PAGES - len(stored))
+    assert outcome.json["read"] == PAGES
+    assert 1 <= outcome.json["read_now"] <= PAGES - len(stored)  # S3 may still have got pages that were on their way
     assert stored.items() <= pages(s3).items()
     assert all(engine.read[json.loads(page)["text"]] == 1 for page in stored.values())
 
