@@ -76,9 +76,8 @@ check: .venv/.installed-dev ## Lint, formatting, types and the direction of impo
 fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-KEEP ?=
-bench: .venv/.installed-dev ## Measure starts, pages, documents, text layers and a real llama-server (`make tools`); KEEP=1 keeps the figures for docs/
-	@$(BIN)/python -m tests.benchmarks.run_all $(if $(KEEP),--keep)
+bench: .venv/.installed-dev ## Measure starts, pages, documents, text layers and a real llama-server (`make tools`)
+	@$(BIN)/python -m tests.benchmarks.run_all
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)

@@ -77,7 +77,7 @@ async def _start(requested: Options, settings: Settings) -> str:
     with subscribe(events.append):
         async with new_server_group(setup, settings, f"hearth start, {os.getpid()}", (), Budget()) as group:
             warmth = await group.ready()
-            slots = slots_text(group.servers.capacity, None if warmth.measured.proven else warmth.seen)
+            slots = slots_text(group.servers.capacity, warmth.slots_seen)
     released = next(event for event in events if isinstance(event, ServerReleased))
     url = released.allocation.endpoint.url
     return f"{setup.model} is warm at {url} with {slots}. The server {released.message}."

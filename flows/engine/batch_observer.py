@@ -24,8 +24,7 @@ class BatchObserver:
         """Show and measure that a server is warm."""
         self._stats.warmed(allocation, warmth)
         slots = warmth.measured.slots * allocation.replicas.count
-        told = slots_text(slots, None if warmth.measured.proven else warmth.seen)
-        emit(Progress(f"{allocation.endpoint.url} is warm with {told}"))
+        emit(Progress(f"{allocation.endpoint.url} is warm with {slots_text(slots, warmth.slots_seen)}"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """Show and measure that a machine was released."""

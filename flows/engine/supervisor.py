@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
+from flows.engine.slot_reports import SlotReports
 from tasks.backends.base import Allocation, Backend
 from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
@@ -200,30 +201,18 @@ class ServerSupervisor:
             if slots != last:
                 last = slots
                 emit(SlotsChanged(slots))
-            report()
-
-        def report() -> None:
-            """Pass on what the pages have shown of the slots; a number that is just tried is not reported."""
-            nonlocal warmth
-            tried = concurrency is not None and not concurrency.settled and warmth.measured.slots < share.measured.slots
-            known = warmth.shown(warmth.measured if tried else share.measured, server.seen.most, replicas.count)
-            if known == warmth:
-                return
-            corrected = known.measured.slots != warmth.measured.slots
-            warmth = known
-            self._context.costs.warmed(allocation, warmth)
-            if corrected and warmth.shortfall:
-                emit(RunWarning(warmth.shortfall))
+            reports.report()
 
         requirements, read = self._requirements, self._settings.read
         replicas = allocation.replicas
-        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, lambda: None, replicas)
+        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, parts=replicas)
         await share.open()
         replicas.waiting = lambda: limiter.left
         latency = LatencyTracker(read, requirements.request_on(warmth).num_predict)
         # Not for a server with replicas, each of which sees a part of the pages.
         concurrency = None if replicas.seen_at else ConcurrencyTracker(share.measured, requirements.slots)
         server = Server(client, warmth.digest, share, latency, allocation.interruption, concurrency, warmth.thinks)
+        reports = SlotReports(allocation, warmth, server, self._context.costs)
         try:
             servers.join(server)
             share.changed = slots_changed
@@ -233,7 +222,7 @@ class ServerSupervisor:
             servers.leave(server)
             slots_changed()
             await share.close()
-            report()
+            reports.report()
 
     async def _release(self, allocation: Allocation, *, broken: bool) -> None:
         release = await self._backend.release(allocation, broken=broken)

@@ -1,4 +1,4 @@
-"""What Tesseract found on a page: its lines with their words, and the spaces that it left out."""
+"""The lines and words that Tesseract found on a page, with the spaces that it left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ blank columns of pixels between them, show such gaps. No dictionary is asked: it
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median, quantiles
@@ -70,7 +70,7 @@ class Glyph:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is of an alphabet whose words are set apart by spaces."""
+        """Whether its script puts spaces between words."""
         return all(ord(each) < _LAST_ALPHABET or unicodedata.category(each)[0] not in "LM" for each in self.text)
 
 
@@ -88,7 +88,7 @@ class _Line:
     def __init__(self, words: Sequence[Word]) -> None:
         self._words = words
         self._height = median([glyph.height for word in words for glyph in word if glyph.text.isalnum()] or [0])
-        pairs = [pair for word in words for pair in _pairs(word)]
+        pairs = [pair for word in words for pair in pairwise(word)]
         letters = [pair for pair in pairs if _are(str.isalpha, *pair)]
         gaps, distances = [_gap(*pair) for pair in letters], [_distance(*pair) for pair in letters]
         self._usual_gap = quantiles(gaps, n=10, method="inclusive")[-1] if len(gaps) > 1 else 0
@@ -103,7 +103,7 @@ class _Line:
     def spaces(self) -> list[list[int]]:
         if not self._height:
             return [[] for _ in self._words]
-        return [[at for at, pair in enumerate(_pairs(word), 1) if self._is_apart(*pair)] for word in self._words]
+        return [[at for at, pair in enumerate(pairwise(word), 1) if self._is_apart(*pair)] for word in self._words]
 
     def _is_apart(self, one: Glyph, other: Glyph) -> bool:
         gap, height = _gap(one, other), self._height
@@ -119,10 +119,6 @@ class _Line:
         if _are(str.isdigit, one, other) and self._pitch >= LEAST_PITCH:
             return one.blank >= DIGITS * height and _distance(one, other) >= PITCH * self._pitch
         return False
-
-
-def _pairs(word: Word) -> Iterator[tuple[Glyph, Glyph]]:
-    return pairwise(word)
 
 
 def _gap(one: Glyph, other: Glyph) -> int:

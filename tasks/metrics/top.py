@@ -25,7 +25,7 @@ class Slots:
 
     Attributes:
         served: parallel requests that it serves; 0 if not known yet.
-        proven: whether that was told or seen; otherwise it was only asked for.
+        proven: whether the server stated the number or pages have shown it; otherwise it is only the number requested.
         limit: parallel requests that are sent at the moment, fewer after failures.
         held: slots that runs hold.
         runs: runs that share it.

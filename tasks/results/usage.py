@@ -48,7 +48,7 @@ class EndpointRecord(Frozen):
 
     @property
     def slots_proven(self) -> int:
-        """The slots that the server told, or was seen working on at once."""
+        """The slots that the server stated or that pages have shown; see `Measured.proven`."""
         return self.slots if self.slots_seen is None else self.slots_seen
 
 

@@ -66,7 +66,7 @@ class RunRecorder:
             url=allocation.endpoint.url,
             slots_asked=self.prepared.plan.slots,
             slots=warmth.measured.slots * allocation.replicas.count,
-            slots_seen=None if warmth.measured.proven else warmth.seen,
+            slots_seen=warmth.slots_seen,
             note=warmth.note,
             gpu_bytes=warmth.gpu_bytes or None,
         )

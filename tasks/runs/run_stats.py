@@ -62,7 +62,8 @@ class RunStats:
         # A model that serves one request at a time cannot use more slots.
         enough = measured.proven and measured.slots >= allocation.slots
         self._more_slots = not BACKENDS[allocation.backend].slot_per_core and enough
-        known = _Known(measured.slots * replicas, measured.slots * replicas if measured.proven else warmth.seen)
+        slots = measured.slots * replicas
+        known = _Known(slots, slots if warmth.slots_seen is None else warmth.slots_seen)
         before = self._known.get(allocation.endpoint.url, known)
         self._known[allocation.endpoint.url] = known
         self._slots = max(1, self._slots + known.slots - before.slots)

@@ -1,6 +1,6 @@
 """How many requests a server works on at once: the number that a run begins with, and what its pages show of it.
 
-No field of Ollama's API tells it.
+No field of Ollama's API states it.
 """
 
 import math
@@ -48,13 +48,13 @@ async def first_number(
 ) -> Measured:
     """Return how many of the requested parallel requests a server is sent first; the pages correct the number.
 
-    As many as the server tells (llama-server does), or as Hearth started it for; one for a model that Ollama serves one
-    request at a time; otherwise all. `what` is the model, and what else may change the number.
+    As many as the server states (llama-server does), or as Hearth started it for; one for a model that Ollama serves
+    one request at a time; otherwise all. `what` is the model, and what else may change the number.
     """
     if requested == 1:
         return Measured(what=what, slots=1, asked=1, at=0.0)
-    if told := await client.slots():
-        return Measured(what=what, slots=min(requested, told), asked=requested, at=0.0)
+    if stated := await client.slots():
+        return Measured(what=what, slots=min(requested, stated), asked=requested, at=0.0)
     slots = 1 if family in SERIAL_FAMILIES else min(requested, started_for or requested)
     return Measured(what=what, slots=slots, asked=requested, at=0.0, sure=False, seen=slots == 1)
 

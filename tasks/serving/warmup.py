@@ -51,6 +51,11 @@ class Warmth:
     seen: int = 0
 
     @property
+    def slots_seen(self) -> int | None:
+        """The slots that pages have shown while the number is not proven; None if it is."""
+        return None if self.measured.proven else self.seen
+
+    @property
     def shortfall(self) -> str | None:
         """Why the server works on fewer requests than were wanted; None if it does not."""
         return shortfall(self.requested, self.measured, self.family, self.started_for)

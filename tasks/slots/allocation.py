@@ -37,7 +37,7 @@ class SlotAllocation:
         store: LedgerStore,
         most: int,
         measured: Measured,
-        changed: Callable[[], None],
+        changed: Callable[[], None] = lambda: None,
         parts: Replicas | None = None,
     ) -> None:
         self._store = store

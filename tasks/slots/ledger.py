@@ -55,7 +55,7 @@ class Measured(BaseModel):
 
     @property
     def proven(self) -> bool:
-        """Whether the number was told, measured or seen; otherwise it is no more than what was requested."""
+        """Whether the server stated the number or pages have shown it; otherwise it is only the number requested."""
         return self.sure or self.seen
 
 

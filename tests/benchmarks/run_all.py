@@ -1,14 +1,12 @@
 """All that `make bench` measures, one after the other: `python -m tests.benchmarks.run_all`.
 
 Before, between and after them a control loop is timed, which always does the same: its spread is the machine's noise.
-`--keep` keeps all tables of the run for the docs, into which `make docs` writes them. Only a whole run can be kept, so
-that all figures of the docs are of one run.
+All tables of the run are kept in build/bench/sections.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -18,7 +16,7 @@ import time
 
 import psutil
 
-from tests.benchmarks.section import FIGURES, SECTIONS, Section
+from tests.benchmarks.section import SECTIONS, Section
 
 MODULES = ("start", "makespan", "batch", "text_layers", "real_engine")
 _TURNS = 5
@@ -54,11 +52,8 @@ def machine() -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run_all")
-    parser.add_argument("--keep", action="store_true", help=f"write the tables into {FIGURES.name} for the docs")
-    parser.add_argument("--only", nargs="+", choices=MODULES, help="some parts; cannot be kept")
+    parser.add_argument("--only", nargs="+", choices=MODULES, help="some parts")
     options = parser.parse_args()
-    if options.keep and options.only:
-        parser.error("only a whole run can be kept: leave out --only")
     shutil.rmtree(SECTIONS, ignore_errors=True)
     before, load, failed = {}, {}, []
     for name in options.only or MODULES:
@@ -69,9 +64,6 @@ def main() -> None:
     noise(before, load).show()
     if failed:
         raise SystemExit(f"Failed: {', '.join(failed)}.")
-    if options.keep:
-        sections = [json.loads(path.read_text()) for path in sorted(SECTIONS.glob("*.json"))]
-        FIGURES.write_text(json.dumps(sections, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

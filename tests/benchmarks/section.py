@@ -1,4 +1,4 @@
-"""A part of what `make bench` measures: a table of figures, which is printed, kept, and written into the docs."""
+"""A part of what `make bench` measures: a table of figures, which is printed and kept."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from tests.support.code_tables import table
 
 BUILD = ROOT / "build" / "bench"
 SECTIONS = BUILD / "sections"
-FIGURES = ROOT / "docs" / "architecture" / "figures.json"
-"""The sections that docs/ shows: those of one run of `make bench`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Section:
     """A table of figures.
 
     Attributes:
-        name: of the file that keeps it, and of its place in the docs.
+        name: of the file that keeps it.
         title: what was measured, with units.
         columns: the first one may be empty.
         rows: a text for each column.
@@ -36,19 +34,15 @@ class Section:
     rows: Sequence[Sequence[str]]
 
     def show(self) -> None:
-        """Print it, and keep it in build/bench/sections."""
+        """Print it, and keep it in build/bench/sections, as JSON and as Markdown for the docs."""
         shown = Table(*self.columns, title=self.title)
         for row in self.rows:
             shown.add_row(*row)
         Console(width=None if sys.stdout.isatty() else 160).print(shown)
         SECTIONS.mkdir(parents=True, exist_ok=True)
         (SECTIONS / f"{self.name}.json").write_text(json.dumps(asdict(self)))
+        (SECTIONS / f"{self.name}.md").write_text(f"{self.markdown()}\n")
 
     def markdown(self) -> str:
-        """Return it for the docs: its title, and a Markdown table."""
+        """Return its title and a Markdown table."""
         return f"{self.title}:\n\n{table(self.columns, self.rows)}"
-
-
-def kept() -> dict[str, Section]:
-    """Return the sections that the docs show, by name."""
-    return {each["name"]: Section(**each) for each in json.loads(FIGURES.read_text())}

@@ -1,4 +1,4 @@
-"""What `make bench` measures, as it is kept for the docs."""
+"""The tables of figures that `make bench` prints and keeps."""
 
 from __future__ import annotations
 

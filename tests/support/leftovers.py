@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +88,27 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup() -> Generator[None, object, object]:
     """End what a fixture has started that fails before it is there."""
-    began = _now()
-    try:
+    with _when_failed(lambda began: _end(os.environ["PYTEST_CURRENT_TEST"], began)):
         return (yield)
-    except pytest.skip.Exception:
-        raise
-    except BaseException:
-        _end(os.environ["PYTEST_CURRENT_TEST"], began)
-        raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Note when a test began that has failed."""
+    with _when_failed(partial(item.stash.__setitem__, _FAILED)):
+        return (yield)
+
+
+@contextmanager
+def _when_failed(call: Callable[[float], None]) -> Iterator[None]:
+    """Call with the time at which this began, if it fails; a skip is no failure."""
     began = _now()
     try:
-        return (yield)
+        yield
     except pytest.skip.Exception:
         raise
     except BaseException:
-        item.stash[_FAILED] = began
+        call(began)
         raise
 
 
